@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The thin adapter between the core and a real machine.

@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `menagerie`: the server, its scripts, its shell and its load generator.
+fn main() {}

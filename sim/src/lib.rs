@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Worlds of Menagerie cores under seeded faults, and the oracles that judge them.
+#![forbid(unsafe_code)]
