@@ -1,5 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Every rule of Menagerie, and nothing that touches the outside world.
+//!
+//! One deterministic state machine serves production and the simulator alike. The rooms, from the
+//! ground up (a room uses only the rooms before it; `tests/tidy.rs` holds the directions):
+//!
+//! - ground floor: [`id`], [`time`], [`hash`], [`zoo`], [`jute`] (codec), [`proto`] (wire records),
+//!   [`io`] (what goes in and comes out of a core)
 #![no_std]
 #![forbid(unsafe_code)]
+
 extern crate alloc;
+
+pub mod event;
+pub mod hash;
+pub mod id;
+pub mod io;
+pub mod jute;
+pub mod proto;
+pub mod time;
+pub mod txn;
+pub mod zoo;

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The zoo: real bugs of coordination services, each a switch at one place in the core.
+//!
+//! The machines are generic over a zero-sized policy. Production is [`Sound`], which answers "no"
+//! at compile time, so the branches are gone from the shipped binary however the workspace is
+//! built. The simulator is the only one that answers otherwise.
+
+/// A bug that can be switched on in a simulated world, one at a time.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Mutation {
+    /// Writes are acknowledged before the log's sync completed.
+    AckBeforeSync,
+}
+
+/// Whether a machine has a given bug.
+pub trait Zoo: Copy + Default + 'static {
+    /// Whether `mutation` is switched on.
+    fn has(self, mutation: Mutation) -> bool;
+}
+
+/// Production's policy: no bug is switched on.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sound;
+
+impl Zoo for Sound {
+    #[inline(always)]
+    fn has(self, _: Mutation) -> bool {
+        false
+    }
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Style is a test: what may stand in which room, and how long it may be.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Words that may not stand in `core`, with what to use instead.
+const BANNED_IN_CORE: &[(&str, &str)] = &[
+    ("std::", "core:: or alloc::"),
+    ("HashMap::new", "hash::Map under a Keyed hasher"),
+    ("f32", "integers"),
+    ("f64", "integers"),
+    ("unwrap()", "expect(\"why\")"),
+];
+
+/// Words that may stand nowhere.
+const BANNED: &[(&str, &str)] = &[
+    ("todo!", "the real thing"),
+    ("dbg!", "an event"),
+    (concat!("FIX", "ME"), "an issue"),
+    (concat!("TO", "DO"), "an issue"),
+];
+
+#[test]
+fn every_source_file_says_its_licence_and_purpose() {
+    for (path, text) in sources(&["core", "sim", "net-tokio", "tests", "benches"]) {
+        let mut lines = text.lines();
+        assert_eq!(
+            lines.next(),
+            Some("// SPDX-License-Identifier: Apache-2.0"),
+            "{}: first line",
+            path.display()
+        );
+        assert!(
+            lines.next().is_some_and(|line| line.starts_with("//!")),
+            "{}: the second line says why the file exists",
+            path.display()
+        );
+    }
+}
+
+#[test]
+fn files_and_lines_are_short() {
+    for (path, text) in sources(&["core", "sim", "net-tokio", "tests", "benches"]) {
+        let lines = text.lines().count();
+        assert!(lines <= 700, "{}: {lines} lines, at most 700", path.display());
+        for (n, line) in text.lines().enumerate() {
+            let width = line.chars().count();
+            assert!(width <= 100, "{}:{}: {width} columns", path.display(), n + 1);
+        }
+    }
+}
+
+#[test]
+fn banned_words_stand_nowhere() {
+    for (path, text) in sources(&["core", "sim", "net-tokio"]) {
+        let in_core = path.starts_with(root().join("core"));
+        let banned = BANNED.iter().chain(if in_core { BANNED_IN_CORE } else { &[] });
+        for (word, instead) in banned {
+            for (n, line) in production(&text).enumerate() {
+                let code = line.split("//").next().unwrap_or_default();
+                let at = format!("{}:{}", path.display(), n + 1);
+                assert!(!code.contains(word), "{at}: `{word}`; use {instead}");
+            }
+        }
+    }
+}
+
+/// The lines before the file's tests.
+fn production(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"))
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn sources(rooms: &[&str]) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for room in rooms {
+        collect(&root().join(room), &mut found);
+    }
+    assert!(!found.is_empty(), "no sources below {}", root().display());
+    found
+}
+
+fn collect(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+    for entry in fs::read_dir(folder).expect("a readable folder") {
+        let path = entry.expect("a readable entry").path();
+        if path.is_dir() && !path.ends_with("target") {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|ext| ext == "rs") {
+            let text = fs::read_to_string(&path).expect("a readable file");
+            // A room's tests beside the code are held to the style, not to the bans.
+            found.push((path, text));
+        }
+    }
+}
