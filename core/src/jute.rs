@@ -162,7 +162,7 @@ pub trait Record<'a>: Sized {
     fn encode(&self, out: &mut Vec<u8>);
 }
 
-/// Starts a length-prefixed frame in `out`; [`end_frame`] with the returned mark fills in the length.
+/// Starts a length-prefixed frame in `out`; [`end_frame`] with the mark fills in the length.
 pub fn begin_frame(out: &mut Vec<u8>) -> usize {
     let mark = out.len();
     out.put_int(0);
