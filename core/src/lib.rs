@@ -12,6 +12,7 @@
 extern crate alloc;
 
 pub mod event;
+pub mod frame;
 pub mod hash;
 pub mod id;
 pub mod io;
