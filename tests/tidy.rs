@@ -87,13 +87,13 @@ fn sources(rooms: &[&str]) -> Vec<(PathBuf, String)> {
 }
 
 fn collect(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
-    for entry in fs::read_dir(folder).expect("a readable folder") {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries {
         let path = entry.expect("a readable entry").path();
         if path.is_dir() && !path.ends_with("target") {
             collect(&path, found);
         } else if path.extension().is_some_and(|ext| ext == "rs") {
             let text = fs::read_to_string(&path).expect("a readable file");
-            // A room's tests beside the code are held to the style, not to the bans.
             found.push((path, text));
         }
     }
