@@ -6,6 +6,7 @@
 //!
 //! - ground floor: [`id`], [`time`], [`hash`], [`zoo`], [`jute`] (codec), [`proto`] (wire records),
 //!   [`io`] (what goes in and comes out of a core)
+//! - [`log`]: the files of a data directory as bytes
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,7 @@ pub mod hash;
 pub mod id;
 pub mod io;
 pub mod jute;
+pub mod log;
 pub mod proto;
 pub mod time;
 pub mod txn;
