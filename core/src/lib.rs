@@ -7,6 +7,7 @@
 //! - ground floor: [`id`], [`time`], [`hash`], [`zoo`], [`jute`] (codec), [`proto`] (wire records),
 //!   [`io`] (what goes in and comes out of a core)
 //! - [`log`]: the files of a data directory as bytes
+//! - [`serve`]: who may do what, and what becomes of a request
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ pub mod io;
 pub mod jute;
 pub mod log;
 pub mod proto;
+pub mod serve;
 pub mod time;
 pub mod txn;
 pub mod zoo;

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Serving clients: what a request must be to be granted, and what becomes of it.
+
+pub mod auth;
+pub mod path;
