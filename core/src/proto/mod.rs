@@ -7,6 +7,9 @@
 mod code;
 mod records;
 mod request;
+mod response;
+#[cfg(test)]
+mod tests;
 
 pub use code::{ErrorCode, OpCode};
 pub use records::{
@@ -14,6 +17,7 @@ pub use records::{
     decode_acls, encode_acls, perms,
 };
 pub use request::{Create, CreateKind, Request, RequestError, SetWatches};
+pub use response::{OpResult, Response, end_multi};
 
 /// The xid of watch notifications.
 pub const XID_NOTIFICATION: i32 = -1;
