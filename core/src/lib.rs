@@ -4,9 +4,10 @@
 //! One deterministic state machine serves production and the simulator alike. The rooms, from the
 //! ground up (a room uses only the rooms before it; `tests/tidy.rs` holds the directions):
 //!
-//! - ground floor: [`id`], [`time`], [`hash`], [`zoo`], [`jute`] (codec), [`proto`] (wire records),
-//!   [`io`] (what goes in and comes out of a core)
+//! - ground floor: [`id`], [`time`], [`hash`], [`pieces`] (tables), [`zoo`], [`jute`] (codec),
+//!   [`proto`] (wire records), [`io`] (what goes in and comes out of a core)
 //! - [`log`]: the files of a data directory as bytes
+//! - [`session`]: who is connected or may come back
 //! - [`serve`]: who may do what, and what becomes of a request
 #![no_std]
 #![forbid(unsafe_code)]
@@ -20,8 +21,10 @@ pub mod id;
 pub mod io;
 pub mod jute;
 pub mod log;
+pub mod pieces;
 pub mod proto;
 pub mod serve;
+pub mod session;
 pub mod time;
 pub mod txn;
 pub mod zoo;

@@ -11,6 +11,12 @@
 pub enum Mutation {
     /// Writes are acknowledged before the log's sync completed.
     AckBeforeSync,
+    /// Expiry buckets are rounded down, so sessions expire before their timeout.
+    ExpiryRoundsDown,
+    /// A request of a session that moved to another link is served all the same.
+    MovedSessionServed,
+    /// A fresh session id is not compared with those that are alive.
+    SessionIdReused,
 }
 
 /// Whether a machine has a given bug.
