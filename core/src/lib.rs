@@ -8,6 +8,7 @@
 //!   [`proto`] (wire records), [`io`] (what goes in and comes out of a core)
 //! - [`log`]: the files of a data directory as bytes
 //! - [`session`]: who is connected or may come back
+//! - [`watch`]: who wants to hear of which change
 //! - [`serve`]: who may do what, and what becomes of a request
 #![no_std]
 #![forbid(unsafe_code)]
@@ -27,4 +28,5 @@ pub mod serve;
 pub mod session;
 pub mod time;
 pub mod txn;
+pub mod watch;
 pub mod zoo;

@@ -17,6 +17,16 @@ pub enum Mutation {
     MovedSessionServed,
     /// A fresh session id is not compared with those that are alive.
     SessionIdReused,
+    /// A one-shot watch is not spent by its event.
+    WatchFiresAgain,
+    /// Child watches do not hear of the znode's own deletion.
+    DeletionUnseenByChildWatches,
+    /// A recursive watch hears of children only, not of what is below them.
+    RecursiveWatchIsShallow,
+    /// A herd's late members are answered before they are told of an event.
+    ReplyOvertakesEvent,
+    /// setWatches tells of changes at the very zxid that the client had seen (`>=` for `>`).
+    RearmTellsOfTheKnown,
 }
 
 /// Whether a machine has a given bug.

@@ -169,3 +169,17 @@ codes! {
         ThrottledOp = -127,
     }
 }
+
+codes! {
+    /// What a watch tells of.
+    EventKind {
+        /// The znode was created.
+        Created = 1,
+        /// The znode was deleted.
+        Deleted = 2,
+        /// Its data changed.
+        DataChanged = 3,
+        /// Its children changed.
+        ChildrenChanged = 4,
+    }
+}

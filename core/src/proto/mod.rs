@@ -11,7 +11,7 @@ mod response;
 #[cfg(test)]
 mod tests;
 
-pub use code::{ErrorCode, OpCode};
+pub use code::{ErrorCode, EventKind, OpCode};
 pub use records::{
     Acl, ConnectRequest, ConnectResponse, Identity, ReplyHeader, RequestHeader, Stat, WatcherEvent,
     decode_acls, encode_acls, perms,
