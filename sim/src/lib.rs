@@ -4,4 +4,5 @@
 
 pub mod clock;
 pub mod disk;
+pub mod model;
 pub mod rng;
