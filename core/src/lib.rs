@@ -6,6 +6,7 @@
 //!
 //! - ground floor: [`id`], [`time`], [`hash`], [`pieces`] (tables), [`zoo`], [`jute`] (codec),
 //!   [`proto`] (wire records), [`io`] (what goes in and comes out of a core)
+//! - [`tree`]: znodes, and [`txn`]: what changes them
 //! - [`log`]: the files of a data directory as bytes
 //! - [`session`]: who is connected or may come back
 //! - [`watch`]: who wants to hear of which change
@@ -27,6 +28,7 @@ pub mod proto;
 pub mod serve;
 pub mod session;
 pub mod time;
+pub mod tree;
 pub mod txn;
 pub mod watch;
 pub mod zoo;

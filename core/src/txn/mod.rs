@@ -3,6 +3,8 @@
 //! tree. A transaction decides everything: applying one takes no clock, no randomness and no
 //! configuration.
 
+mod apply;
 mod record;
 
+pub use apply::{Outcome, Sink, apply};
 pub use record::{CreateTxn, Txn, TxnDigest, TxnEntry, TxnHeader, TxnKind};

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The tree of znodes: what the service is about.
+//!
+//! A million znodes of a hundred bytes fit into 200 MiB, and no change stalls for longer than the
+//! change itself takes, so there is one slab of small nodes ([`slab`]), one index over (parent,
+//! name) that grows shard by shard ([`shards`]), children in linked lists, and the znodes of a
+//! session, and those the sweeper minds, in linked rings. Nothing is ever copied whole.
+//!
+//! Only transactions change a tree ([`crate::txn::apply`]); the methods that do are in [`change`].
+//! [`freeze`] writes the tree as it stood at one moment while changes go on, and [`load`] reads
+//! that back. Paths are bytes; which of them a request may use is decided where requests are
+//! judged.
+
+use alloc::{boxed::Box, vec, vec::Vec};
+use core::hash::{BuildHasher, Hasher};
+
+use crate::{
+    hash::Keyed,
+    id::SessionId,
+    proto::{Acl, Stat, perms},
+};
+
+mod acls;
+mod change;
+mod chunks;
+pub mod digest;
+mod freeze;
+mod load;
+pub mod quota;
+mod shards;
+mod slab;
+mod stat;
+
+pub use acls::AclList;
+pub(crate) use change::NewNode;
+pub use load::{LoadError, Loader};
+pub use stat::{Owner, StoredStat};
+
+use acls::AclTable;
+use shards::Shards;
+use slab::{NONE, Node, ROOT, Slab};
+
+/// The znode under which the service keeps its own.
+pub const PROC: &[u8] = b"/zookeeper";
+/// The znode that shows the ensemble's configuration.
+pub const CONFIG: &[u8] = b"/zookeeper/config";
+
+/// A znode of a tree, until the tree next changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(u32);
+
+/// The tree of znodes.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    hash: Keyed,
+    nodes: Slab,
+    index: Shards<u32>,
+    acls: AclTable,
+    sessions: Shards<Ring>,
+    ephemerals: usize,
+    /// First of the ring of containers and TTL znodes.
+    swept: u32,
+    /// Where the sweeper is in that ring.
+    sweeper: u32,
+    digest: u64,
+    data_size: u64,
+    /// How many znodes carry limits of a quota.
+    quotas: u32,
+    freeze: Option<Box<freeze::Freeze>>,
+}
+
+/// The ephemeral znodes of a session.
+#[derive(Clone, Debug)]
+struct Ring {
+    session: SessionId,
+    head: u32,
+    len: u32,
+}
+
+impl Tree {
+    /// The tree of a server that never took a write: `/zookeeper`, `quota` and `config`.
+    pub fn new(hash: Keyed) -> Tree {
+        let mut tree = Tree::bare(hash);
+        let anyone_reads = [Acl { perms: perms::READ, ..Acl::OPEN }];
+        for path in [PROC, b"/zookeeper/quota", CONFIG] {
+            let acl = if path == CONFIG { tree.acls.hold(Some(&anyone_reads)) } else { acls::OPEN };
+            let aversion = if path == CONFIG { -1 } else { 0 };
+            let stat = StoredStat { aversion, ..StoredStat::default() };
+            tree.place(path, Some(b""), acl, &stat).expect("parents stand before children");
+        }
+        tree
+    }
+
+    /// A root and nothing else.
+    fn bare(hash: Keyed) -> Tree {
+        Tree {
+            hash,
+            nodes: Slab::new(),
+            index: Shards::new(),
+            acls: AclTable::new(hash),
+            sessions: Shards::new(),
+            ephemerals: 0,
+            swept: NONE,
+            sweeper: NONE,
+            digest: digest::digest(b"", None, &StoredStat::default()),
+            data_size: 1,
+            quotas: 0,
+            freeze: None,
+        }
+    }
+
+    /// The root.
+    pub fn root(&self) -> NodeId {
+        NodeId(ROOT)
+    }
+
+    /// The znode at a path. As in Java, both `/` and the empty path are the root.
+    pub fn find(&self, path: &[u8]) -> Option<NodeId> {
+        self.locate(path).map(NodeId)
+    }
+
+    /// A child by name.
+    pub fn child(&self, parent: NodeId, name: &[u8]) -> Option<NodeId> {
+        self.locate_child(parent.0, name).map(NodeId)
+    }
+
+    /// The parent; none of the root.
+    pub fn parent(&self, node: NodeId) -> Option<NodeId> {
+        some(self.node(node).parent)
+    }
+
+    /// The last part of the path; empty for the root.
+    pub fn name(&self, node: NodeId) -> &[u8] {
+        self.node(node).name()
+    }
+
+    /// The path.
+    pub fn path(&self, node: NodeId) -> Vec<u8> {
+        if node.0 == ROOT { vec![b'/'] } else { self.stored_path(node.0) }
+    }
+
+    /// The data; null differs from empty.
+    pub fn data(&self, node: NodeId) -> Option<&[u8]> {
+        self.node(node).data()
+    }
+
+    /// The numbers as clients see them.
+    pub fn stat(&self, node: NodeId) -> Stat {
+        let node = self.node(node);
+        let len = i32::try_from(node.data_len()).expect("data is bounded by the frame limit");
+        node.stat().client_view(len, node.children().cast_signed())
+    }
+
+    /// The numbers as they are stored.
+    pub fn stored_stat(&self, node: NodeId) -> StoredStat {
+        self.node(node).stat()
+    }
+
+    /// What removes it.
+    pub fn owner(&self, node: NodeId) -> Owner {
+        Owner::from_field(self.node(node).owner())
+    }
+
+    /// The ACL.
+    pub fn acl(&self, node: NodeId) -> &AclList {
+        self.acls.list(self.node(node).acl)
+    }
+
+    /// Children, in the order they were created or loaded.
+    pub fn children(&self, node: NodeId) -> impl Iterator<Item = NodeId> {
+        let first = some(self.node(node).first_child());
+        core::iter::successors(first, |at| some(self.node(*at).next))
+    }
+
+    /// How many children.
+    pub fn child_count(&self, node: NodeId) -> u32 {
+        self.node(node).children()
+    }
+
+    /// The znode after `at` on the walk over all descendants of `top`, parents first; `top` itself
+    /// begins it.
+    pub fn walk_next(&self, top: NodeId, at: NodeId) -> Option<NodeId> {
+        if let Some(child) = some(self.node(at).first_child()) {
+            return Some(child);
+        }
+        let mut at = at;
+        while at != top {
+            if let Some(sibling) = some(self.node(at).next) {
+                return Some(sibling);
+            }
+            at = self.parent(at)?;
+        }
+        None
+    }
+
+    /// Ephemeral znodes of a session, in the order they were created or loaded.
+    pub fn ephemerals(&self, session: SessionId) -> impl Iterator<Item = NodeId> {
+        let head = self.ring(session).map_or(NONE, |ring| ring.head);
+        let after = move |at: &NodeId| some(self.nodes.ring_after(head, at.0));
+        core::iter::successors(some(head), after)
+    }
+
+    /// How many ephemeral znodes a session has.
+    pub fn ephemeral_count(&self, session: SessionId) -> u32 {
+        self.ring(session).map_or(0, |ring| ring.len)
+    }
+
+    /// The sessions that have ephemeral znodes, in order.
+    pub fn ephemeral_owners(&self) -> Vec<SessionId> {
+        let mut owners: Vec<SessionId> = self.sessions.iter().map(|ring| ring.session).collect();
+        owners.sort_unstable();
+        owners
+    }
+
+    /// How many ephemeral znodes there are.
+    pub fn ephemerals_count(&self) -> usize {
+        self.ephemerals
+    }
+
+    /// Sets the sweeper back to the first of the containers and TTL znodes.
+    pub fn sweep_restart(&mut self) {
+        self.sweeper = self.swept;
+    }
+
+    /// The next container or TTL znode for the sweeper, which sees each that stays once.
+    pub fn sweep_next(&mut self) -> Option<NodeId> {
+        let at = some(self.sweeper)?;
+        self.sweeper = self.nodes.ring_after(self.swept, at.0);
+        Some(at)
+    }
+
+    /// The digest over all znodes that count, see [`digest`].
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// A znode's CRC over path and data, from which [`digest::with_stat`] makes its digest;
+    /// `path` is its path.
+    pub fn body_crc(&self, node: NodeId, path: &[u8]) -> u32 {
+        self.node(node).body_crc(path)
+    }
+
+    /// How many znodes there are. As in Java, the root counts twice.
+    pub fn node_count(&self) -> usize {
+        self.nodes.live() as usize + 1
+    }
+
+    /// Bytes of all paths and data.
+    pub fn approximate_data_size(&self) -> u64 {
+        self.data_size
+    }
+
+    /// How many different ACLs are in use.
+    pub fn acl_count(&self) -> u32 {
+        self.acls.len()
+    }
+
+    fn node(&self, node: NodeId) -> &Node {
+        self.nodes.get(node.0)
+    }
+
+    fn locate(&self, path: &[u8]) -> Option<u32> {
+        if path.is_empty() || path == b"/" {
+            return Some(ROOT);
+        }
+        let names = path.strip_prefix(b"/")?;
+        names.split(|byte| *byte == b'/').try_fold(ROOT, |at, name| self.locate_child(at, name))
+    }
+
+    fn locate_child(&self, parent: u32, name: &[u8]) -> Option<u32> {
+        let is_it = |at: &u32| {
+            let node = self.nodes.get(*at);
+            node.parent == parent && node.name() == name
+        };
+        self.index.find(hash_name(self.hash, parent, name), is_it).copied()
+    }
+
+    /// The path as snapshots and the digest have it: that of the root is empty.
+    fn stored_path(&self, at: u32) -> Vec<u8> {
+        let up = |at: &u32| Some(self.nodes.get(*at).parent);
+        let chain = || core::iter::successors(Some(at), up).take_while(|at| *at != ROOT);
+        let mut end = chain().map(|at| self.nodes.get(at).name().len() + 1).sum();
+        let mut path = vec![b'/'; end];
+        for at in chain() {
+            let name = self.nodes.get(at).name();
+            path[end - name.len()..end].copy_from_slice(name);
+            end -= name.len() + 1;
+        }
+        path
+    }
+
+    fn ring(&self, session: SessionId) -> Option<&Ring> {
+        self.sessions.find(self.hash.hash_one(session.0), |ring| ring.session == session)
+    }
+}
+
+fn some(at: u32) -> Option<NodeId> {
+    (at != NONE).then_some(NodeId(at))
+}
+
+fn hash_name(key: Keyed, parent: u32, name: &[u8]) -> u64 {
+    let mut hasher = key.build_hasher();
+    hasher.write_u32(parent);
+    hasher.write(name);
+    hasher.finish()
+}
+
+/// The parent's path, empty for the root, and the last part.
+fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let slash = path.iter().rposition(|byte| *byte == b'/')?;
+    Some((&path[..slash], &path[slash + 1..]))
+}
+
+#[cfg(test)]
+mod tests;

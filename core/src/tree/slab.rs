@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Where znodes lie: 56 bytes each, and one allocation for name and data together.
+//!
+//! Most znodes are leaves that were created and never changed, so what only others need (versions,
+//! owner, children) hangs off a second allocation, made when a number first differs from what
+//! creation gave it.
+
+use alloc::{boxed::Box, vec::Vec};
+
+use super::{acls, chunks::Chunks, digest, stat::StoredStat};
+use crate::id::Zxid;
+
+/// No znode.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// The parent of a slot that holds no znode.
+const FREE: u32 = u32::MAX - 1;
+
+/// The root's slot.
+pub(super) const ROOT: u32 = 0;
+
+/// Set in a body's first byte if data is null, which differs from empty.
+const NULL_DATA: u8 = 1;
+
+/// Set in a body's first byte if four bytes give the name's length, and not one.
+const LONG_NAME: u8 = 2;
+
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    czxid: Zxid,
+    ctime: i64,
+    body: Box<[u8]>,
+    special: Option<Box<Special>>,
+    /// A slot of the ACL table.
+    pub(super) acl: u32,
+    /// The parent's slot; in a free slot, [`FREE`].
+    pub(super) parent: u32,
+    /// The next sibling; in a free slot, the next free one.
+    pub(super) next: u32,
+    /// The sibling before, or of a first child the last.
+    pub(super) prev: u32,
+}
+
+/// What few znodes need.
+#[derive(Clone, Debug)]
+pub(super) struct Special {
+    pub(super) mzxid: Zxid,
+    pub(super) mtime: i64,
+    pub(super) pzxid: Zxid,
+    pub(super) owner: i64,
+    pub(super) version: i32,
+    pub(super) cversion: i32,
+    pub(super) aversion: i32,
+    /// The CRC of path and data, of which the digest is made.
+    body_crc: u32,
+    pub(super) first_child: u32,
+    pub(super) children: u32,
+    /// Neighbours in the ring of the session's znodes, or of those the sweeper minds.
+    pub(super) ring_next: u32,
+    pub(super) ring_prev: u32,
+}
+
+impl Node {
+    pub(super) fn name(&self) -> &[u8] {
+        let (start, len) = self.name_range();
+        &self.body[start..start + len]
+    }
+
+    pub(super) fn data(&self) -> Option<&[u8]> {
+        let (start, len) = self.name_range();
+        (self.body[0] & NULL_DATA == 0).then(|| &self.body[start + len..])
+    }
+
+    pub(super) fn data_len(&self) -> usize {
+        let (start, len) = self.name_range();
+        self.body.len() - start - len
+    }
+
+    pub(super) fn stat(&self) -> StoredStat {
+        match &self.special {
+            None => StoredStat::fresh(self.czxid, self.ctime, 0),
+            Some(special) => StoredStat {
+                czxid: self.czxid,
+                mzxid: special.mzxid,
+                ctime: self.ctime,
+                mtime: special.mtime,
+                version: special.version,
+                cversion: special.cversion,
+                aversion: special.aversion,
+                owner: special.owner,
+                pzxid: special.pzxid,
+            },
+        }
+    }
+
+    pub(super) fn owner(&self) -> i64 {
+        self.special.as_ref().map_or(0, |special| special.owner)
+    }
+
+    pub(super) fn children(&self) -> u32 {
+        self.special.as_ref().map_or(0, |special| special.children)
+    }
+
+    pub(super) fn first_child(&self) -> u32 {
+        self.special.as_ref().map_or(NONE, |special| special.first_child)
+    }
+
+    pub(super) fn special(&self) -> Option<&Special> {
+        self.special.as_deref()
+    }
+
+    /// The CRC of path and data, remembered where there is room for it.
+    pub(super) fn body_crc(&self, path: &[u8]) -> u32 {
+        match &self.special {
+            Some(special) => special.body_crc,
+            None => digest::body_crc(path, self.data()),
+        }
+    }
+
+    /// The numbers that few znodes need, to be changed; `path` is this znode's.
+    pub(super) fn special_mut(&mut self, path: &[u8]) -> &mut Special {
+        if self.special.is_none() {
+            self.special = Some(Box::new(Special {
+                mzxid: self.czxid,
+                mtime: self.ctime,
+                pzxid: self.czxid,
+                owner: 0,
+                version: 0,
+                cversion: 0,
+                aversion: 0,
+                body_crc: digest::body_crc(path, self.data()),
+                first_child: NONE,
+                children: 0,
+                ring_next: NONE,
+                ring_prev: NONE,
+            }));
+        }
+        self.special.as_mut().expect("made above")
+    }
+
+    /// The numbers that few znodes need, of one that has them.
+    pub(super) fn special_there(&mut self) -> &mut Special {
+        self.special.as_mut().expect("a parent or a member of a ring has them")
+    }
+
+    pub(super) fn set_stat(&mut self, path: &[u8], stat: &StoredStat) {
+        self.czxid = stat.czxid;
+        self.ctime = stat.ctime;
+        if self.special.is_none() && *stat == StoredStat::fresh(stat.czxid, stat.ctime, 0) {
+            return;
+        }
+        let special = self.special_mut(path);
+        special.mzxid = stat.mzxid;
+        special.mtime = stat.mtime;
+        special.pzxid = stat.pzxid;
+        special.owner = stat.owner;
+        special.version = stat.version;
+        special.cversion = stat.cversion;
+        special.aversion = stat.aversion;
+    }
+
+    /// Replaces the data; `path` is this znode's.
+    pub(super) fn set_data(&mut self, path: &[u8], data: Option<&[u8]>) {
+        let (start, len) = self.name_range();
+        let bytes = data.unwrap_or_default();
+        if self.body.len() - start - len == bytes.len() {
+            self.body[start + len..].copy_from_slice(bytes);
+            let null = if data.is_none() { NULL_DATA } else { 0 };
+            self.body[0] = self.body[0] & !NULL_DATA | null;
+        } else {
+            self.body = body(self.name(), data);
+        }
+        if let Some(special) = &mut self.special {
+            special.body_crc = digest::body_crc(path, data);
+        }
+    }
+
+    fn name_range(&self) -> (usize, usize) {
+        if self.body[0] & LONG_NAME == 0 {
+            return (2, usize::from(self.body[1]));
+        }
+        let len: [u8; 4] = self.body[1..5].try_into().expect("four bytes");
+        (5, u32::from_be_bytes(len) as usize)
+    }
+}
+
+/// Name and data in one piece.
+fn body(name: &[u8], data: Option<&[u8]>) -> Box<[u8]> {
+    let bytes = data.unwrap_or_default();
+    let flags = if data.is_none() { NULL_DATA } else { 0 };
+    let mut body = Vec::with_capacity(name.len() + bytes.len() + 5);
+    match u8::try_from(name.len()) {
+        Ok(len) => body.extend_from_slice(&[flags, len]),
+        Err(_) => {
+            let len = u32::try_from(name.len()).expect("names are bounded by the frame limit");
+            body.push(flags | LONG_NAME);
+            body.extend_from_slice(&len.to_be_bytes());
+        }
+    }
+    body.extend_from_slice(name);
+    body.extend_from_slice(bytes);
+    body.into_boxed_slice()
+}
+
+/// All znodes, by slot.
+#[derive(Clone, Debug)]
+pub(super) struct Slab {
+    nodes: Chunks<Node>,
+    free: u32,
+    live: u32,
+}
+
+impl Slab {
+    /// A root and nothing else.
+    pub(super) fn new() -> Slab {
+        let mut slab = Slab { nodes: Chunks::new(), free: NONE, live: 0 };
+        let root = slab.add(NONE, b"", Some(b""), Zxid::ZERO, 0);
+        slab.nodes[root].acl = acls::OPEN;
+        slab
+    }
+
+    pub(super) fn live(&self) -> u32 {
+        self.live
+    }
+
+    /// One more than the highest slot ever used.
+    pub(super) fn slots(&self) -> u32 {
+        self.nodes.len()
+    }
+
+    pub(super) fn is_live(&self, at: u32) -> bool {
+        self.nodes[at].parent != FREE
+    }
+
+    #[inline]
+    pub(super) fn get(&self, at: u32) -> &Node {
+        &self.nodes[at]
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, at: u32) -> &mut Node {
+        &mut self.nodes[at]
+    }
+
+    /// Adds a znode, not yet linked to its parent, with an open ACL.
+    pub(super) fn add(
+        &mut self,
+        parent: u32,
+        name: &[u8],
+        data: Option<&[u8]>,
+        czxid: Zxid,
+        ctime: i64,
+    ) -> u32 {
+        let body = body(name, data);
+        let (special, acl) = (None, acls::OPEN);
+        let node = Node { czxid, ctime, body, special, acl, parent, next: NONE, prev: NONE };
+        self.live += 1;
+        if self.free == NONE {
+            let at = self.nodes.push(node);
+            assert!(at < FREE, "fewer znodes than slot numbers");
+            return at;
+        }
+        let at = self.free;
+        self.free = self.nodes[at].next;
+        self.nodes[at] = node;
+        at
+    }
+
+    /// Frees the slot of a znode that is linked nowhere any more.
+    pub(super) fn remove(&mut self, at: u32) {
+        let node = &mut self.nodes[at];
+        node.body = Box::default();
+        node.special = None;
+        node.parent = FREE;
+        node.next = self.free;
+        self.free = at;
+        self.live -= 1;
+    }
+
+    /// Makes a znode the last child of its parent, which has its special numbers.
+    pub(super) fn link_child(&mut self, at: u32) {
+        let parent = self.nodes[at].parent;
+        let special = self.nodes[parent].special_there();
+        special.children += 1;
+        let first = special.first_child;
+        if first == NONE {
+            special.first_child = at;
+            self.nodes[at].prev = at;
+            return;
+        }
+        let last = self.nodes[first].prev;
+        self.nodes[last].next = at;
+        self.nodes[at].prev = last;
+        self.nodes[first].prev = at;
+    }
+
+    /// Takes a znode from its parent's children.
+    pub(super) fn unlink_child(&mut self, at: u32) {
+        let Node { parent, next, prev, .. } = self.nodes[at];
+        let special = self.nodes[parent].special_there();
+        special.children -= 1;
+        let first = special.first_child;
+        if first == at {
+            special.first_child = next;
+        } else {
+            self.nodes[prev].next = next;
+        }
+        let after = if next == NONE { first } else { next };
+        if after != at {
+            self.nodes[after].prev = prev;
+        }
+    }
+
+    /// Adds a znode at the end of the ring that begins at `head`.
+    pub(super) fn link_ring(&mut self, head: &mut u32, at: u32) {
+        if *head == NONE {
+            *head = at;
+            let special = self.nodes[at].special_there();
+            (special.ring_next, special.ring_prev) = (at, at);
+            return;
+        }
+        let last = core::mem::replace(&mut self.nodes[*head].special_there().ring_prev, at);
+        self.nodes[last].special_there().ring_next = at;
+        let special = self.nodes[at].special_there();
+        (special.ring_next, special.ring_prev) = (*head, last);
+    }
+
+    /// Takes a znode from the ring that begins at `head`.
+    pub(super) fn unlink_ring(&mut self, head: &mut u32, at: u32) {
+        let special = self.nodes[at].special_there();
+        let (next, prev) = (special.ring_next, special.ring_prev);
+        if next == at {
+            *head = NONE;
+            return;
+        }
+        self.nodes[prev].special_there().ring_next = next;
+        self.nodes[next].special_there().ring_prev = prev;
+        if *head == at {
+            *head = next;
+        }
+    }
+
+    /// The znode after `at` in the ring that begins at `head`; none at its end.
+    pub(super) fn ring_after(&self, head: u32, at: u32) -> u32 {
+        let next = self.nodes[at].special().map_or(NONE, |special| special.ring_next);
+        if next == head { NONE } else { next }
+    }
+}
