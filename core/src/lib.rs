@@ -10,6 +10,7 @@
 //! - [`log`]: the files of a data directory as bytes
 //! - [`session`]: who is connected or may come back
 //! - [`watch`]: who wants to hear of which change
+//! - [`store`]: the machines that write and read the data directory
 //! - [`serve`]: who may do what, and what becomes of a request
 #![no_std]
 #![forbid(unsafe_code)]
@@ -27,6 +28,7 @@ pub mod pieces;
 pub mod proto;
 pub mod serve;
 pub mod session;
+pub mod store;
 pub mod time;
 pub mod tree;
 pub mod txn;

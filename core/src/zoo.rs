@@ -11,6 +11,8 @@
 pub enum Mutation {
     /// Writes are acknowledged before the log's sync completed.
     AckBeforeSync,
+    /// The folder is not synced after a log was created in it.
+    LogNameNotSynced,
     /// Expiry buckets are rounded down, so sessions expire before their timeout.
     ExpiryRoundsDown,
     /// A request of a session that moved to another link is served all the same.
