@@ -17,6 +17,7 @@
 
 extern crate alloc;
 
+pub mod config;
 pub mod event;
 pub mod frame;
 pub mod hash;
