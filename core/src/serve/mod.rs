@@ -3,3 +3,5 @@
 
 pub mod auth;
 pub mod path;
+pub mod stats;
+pub mod words;
