@@ -17,8 +17,8 @@ pub enum Mutation {
     ExpiryRoundsDown,
     /// A request of a session that moved to another link is served all the same.
     MovedSessionServed,
-    /// A fresh session id is not compared with those that are alive.
-    SessionIdReused,
+    /// Session ids come from the clock alone, so two sessions of one millisecond share theirs.
+    SessionIdFromClock,
     /// A one-shot watch is not spent by its event.
     WatchFiresAgain,
     /// Child watches do not hear of the znode's own deletion.

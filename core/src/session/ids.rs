@@ -28,17 +28,25 @@ impl Ids {
     pub(super) fn next(&mut self, wall_ms: i64) -> SessionId {
         if !self.seeded {
             self.seeded = true;
-            let clock = ((wall_ms << 24) as u64 >> 8) as i64;
-            self.last = self.last.max(Some(clock - 1));
+            self.last = self.last.max(Some((self.by_clock(wall_ms).0 & LOW) - 1));
         }
         loop {
             let low = (self.last.unwrap_or(0) + 1) & LOW;
             self.last = Some(low);
-            let id = SessionId((i64::from(self.server_id) << 56) | low);
+            let id = self.named(low);
             if id != CONTAINER && id != SessionId::NONE {
                 return id;
             }
         }
+    }
+
+    /// The first id of a process that begins now.
+    pub(super) fn by_clock(&self, wall_ms: i64) -> SessionId {
+        self.named(((wall_ms << 24) as u64 >> 8) as i64)
+    }
+
+    fn named(&self, low: i64) -> SessionId {
+        SessionId((i64::from(self.server_id) << 56) | low)
     }
 
     /// Minds an id met in the log or a snapshot: the clock may have gone back since.

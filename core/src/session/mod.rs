@@ -100,14 +100,12 @@ impl<Z: Zoo> Sessions<Z> {
 
     /// Opens a session under a fresh id; it is in no snapshot until [`Sessions::commit`].
     pub fn open(&mut self, now: Now, timeout_ms: i32) -> SessionId {
-        loop {
-            let id = self.ids.next(now.wall_ms);
-            if self.find(id).is_none() || self.zoo.has(Mutation::SessionIdReused) {
-                self.track(id);
-                self.touch(id, timeout_ms, now.mono);
-                return id;
-            }
+        let id = self.fresh_id(now.wall_ms);
+        if self.find(id).is_none() {
+            self.track(id);
         }
+        self.touch(id, timeout_ms, now.mono);
+        id
     }
 
     /// Applies a createSession transaction. A session not opened here is tracked from now on.
@@ -288,6 +286,18 @@ impl<Z: Zoo> Sessions<Z> {
     pub fn thaw(&mut self) {
         self.freeze.at = self.freeze.end;
         self.freeze.saved = Vec::new();
+    }
+
+    fn fresh_id(&mut self, wall_ms: i64) -> SessionId {
+        if self.zoo.has(Mutation::SessionIdFromClock) {
+            return self.ids.by_clock(wall_ms);
+        }
+        loop {
+            let id = self.ids.next(wall_ms);
+            if !self.contains(id) {
+                return id;
+            }
+        }
     }
 
     fn find(&self, id: SessionId) -> Option<u32> {

@@ -94,20 +94,33 @@ fn a_restart_gives_everyone_the_committed_timeout() {
     assert_eq!(s.in_bucket(bucket).collect::<Vec<_>>(), vec![SessionId(7)]);
 }
 
-#[derive(Clone, Copy, Default)]
-struct Early;
+/// A zoo of one.
+#[derive(Clone, Copy)]
+struct Only(Mutation);
 
-impl Zoo for Early {
+impl Default for Only {
+    fn default() -> Only {
+        Only(Mutation::ExpiryRoundsDown)
+    }
+}
+
+impl Zoo for Only {
     fn has(self, mutation: Mutation) -> bool {
-        mutation == Mutation::ExpiryRoundsDown
+        mutation == self.0
     }
 }
 
 #[test]
-fn the_zoo_can_round_down() {
-    let mut s = Sessions::new(Keyed::new((1, 2)), 1, 2_000, Early);
+fn the_zoo_can_round_down_serve_the_moved_and_repeat_ids() {
+    let with = |mutation| Sessions::new(Keyed::new((1, 2)), 1, 2_000, Only(mutation));
+    let mut s = with(Mutation::ExpiryRoundsDown);
     let id = s.open(at(1_000), 4_000);
     assert_eq!(drain(&mut s, 4_000), vec![id]);
+    let mut s = with(Mutation::MovedSessionServed);
+    let id = s.open(at(1_000), 4_000);
+    assert_eq!((s.check(id, LinkId(1)), s.check(id, LinkId(2))), (Ok(()), Ok(())));
+    let mut s = with(Mutation::SessionIdFromClock);
+    assert_eq!(s.open(at(1_000), 4_000), s.open(at(1_000), 4_000));
 }
 
 fn view(s: &mut Sessions) -> BTreeMap<SessionId, i32> {

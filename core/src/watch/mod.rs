@@ -12,12 +12,12 @@
 //! the fan-out comes by, a link's events are *pending*: whoever is about to serve or answer a link
 //! calls [`Watches::flush_link`] first, and so the contract holds for it.
 //!
-//! Watching `path`, an event of kind: | Data | Child | Persistent | PersistentRecursive
-//! -----------------------------------|------|-------|------------|--------------------
-//! created, data changed of `path`    | yes  |       | yes        | yes
-//! deleted of `path`                  | yes  | yes   | yes        | yes
-//! children changed of `path`         |      | yes   | yes        |
-//! any but children changed, below    |      |       |            | yes
+//! ```text
+//! an event of `path`         | heard by: Data | Child | Persistent | PersistentRecursive
+//! created, data changed      |           yes  |       | yes        | of path or above
+//! deleted                    |           yes  | yes   | yes        | of path or above
+//! children changed           |                | yes   | yes        |
+//! ```
 
 mod fanout;
 mod rearm;

@@ -308,24 +308,76 @@ fn a_deep_path_costs_one_pass() {
     assert_eq!(w.heard(), [(1, Created)]);
 }
 
-#[derive(Clone, Copy, Default)]
-struct Overtakes;
+#[test]
+fn a_hundred_thousand_watches_of_one_znode_are_told_in_even_steps() {
+    assert_eq!(size_of::<Watch>(), 24);
+    let mut w = world(128);
+    for link in 0..100_000 {
+        w.add(Kind::Data, link, "/herd");
+    }
+    w.fire(DataChanged, "/herd");
+    assert_eq!(w.told.len(), 128);
+    let mut turns = 0;
+    while w.step(1_000) {
+        turns += 1;
+        assert!(w.told.len() <= 128 + turns * 1_000);
+    }
+    assert_eq!((turns, w.told.len()), (99, 100_000));
+}
 
-impl Zoo for Overtakes {
+/// A zoo of one.
+#[derive(Clone, Copy)]
+struct Only(Mutation);
+
+impl Default for Only {
+    fn default() -> Only {
+        Only(Mutation::ReplyOvertakesEvent)
+    }
+}
+
+impl Zoo for Only {
     fn has(self, mutation: Mutation) -> bool {
-        mutation == Mutation::ReplyOvertakesEvent
+        mutation == self.0
     }
 }
 
 #[test]
 fn the_zoo_can_let_replies_overtake() {
-    let mut w = World::new(1, Overtakes);
+    let mut w = World::new(1, Only(Mutation::ReplyOvertakesEvent));
     for link in 0..5 {
         w.add(Kind::Data, link, "/a");
     }
     w.fire(DataChanged, "/a");
     w.flush(0);
     assert_eq!(w.heard(), [(4, DataChanged)]);
+}
+
+#[test]
+fn the_zoo_can_fire_again_and_miss_deletions_and_depths() {
+    let mut w = World::new(10, Only(Mutation::WatchFiresAgain));
+    w.add(Kind::Data, 1, "/a");
+    w.fire(DataChanged, "/a");
+    w.fire(DataChanged, "/a");
+    assert_eq!(w.heard(), [(1, DataChanged), (1, DataChanged)]);
+    let mut w = World::new(10, Only(Mutation::DeletionUnseenByChildWatches));
+    w.add(Kind::Child, 1, "/a");
+    w.fire(Deleted, "/a");
+    assert_eq!(w.heard(), []);
+    let mut w = World::new(10, Only(Mutation::RecursiveWatchIsShallow));
+    w.add(Kind::PersistentRecursive, 1, "/");
+    w.fire(Created, "/a");
+    w.fire(Created, "/a/b");
+    assert_eq!(w.told, [(1, Created, "/a".to_string(), 1)]);
+}
+
+#[test]
+fn the_zoo_can_tell_of_the_known() {
+    let mut w = World::new(10, Only(Mutation::RearmTellsOfTheKnown));
+    let wanted = SetWatches { relative_zxid: 5, data: vec![b"/a"], ..SetWatches::default() };
+    let mut told = 0;
+    let known = Zxids { mzxid: Zxid(5), pzxid: Zxid(5) };
+    w.watches.rearm(LinkId(1), &wanted, |_| Some(known), |_| told += 1);
+    assert_eq!(told, 1);
 }
 
 #[derive(Clone, Debug)]
