@@ -29,6 +29,12 @@ pub enum Mutation {
     ReplyOvertakesEvent,
     /// setWatches tells of changes at the very zxid that the client had seen (`>=` for `>`).
     RearmTellsOfTheKnown,
+    /// One ephemeral znode stays behind when its session closes.
+    EphemeralOutlivesSession,
+    /// Watchers do not hear of the znodes that go with their session.
+    SessionClosesSilently,
+    /// Deleting a child leaves the parent's pzxid as it was.
+    DeleteForgetsPzxid,
 }
 
 /// Whether a machine has a given bug.

@@ -30,10 +30,20 @@ pub(crate) struct NewNode<'a> {
     pub time: i64,
 }
 
-/// The ACL of a znode that was deleted, kept until watchers were asked whether they may know.
+/// A znode that was deleted: its ACL, kept until watchers were asked whether they may know.
 #[derive(Debug)]
-#[must_use = "release it with Tree::let_go"]
-pub(crate) struct HeldAcl(u32);
+#[must_use = "release its ACL with Tree::let_go"]
+pub(crate) struct Deleted {
+    acl: u32,
+    parent: u32,
+}
+
+impl Deleted {
+    /// The parent.
+    pub(crate) fn parent(&self) -> NodeId {
+        NodeId(self.parent)
+    }
+}
 
 impl Tree {
     pub(crate) fn create(&mut self, new: &NewNode<'_>) -> Result<NodeId, ErrorCode> {
@@ -59,16 +69,16 @@ impl Tree {
         Ok(NodeId(at))
     }
 
-    /// Deletes a znode (with what lies below, which only a replay can meet) and gives back its ACL.
-    pub(crate) fn delete(&mut self, path: &[u8], zxid: Zxid) -> Result<HeldAcl, ErrorCode> {
+    /// Deletes a znode, with what lies below, which only a replay can meet.
+    pub(crate) fn delete(&mut self, path: &[u8], zxid: Zxid) -> Result<Deleted, ErrorCode> {
         let (parent_path, name) = split(path).ok_or(ErrorCode::NoNode)?;
         let parent = self.locate(parent_path).ok_or(ErrorCode::NoNode)?;
         self.alter(parent, parent_path, |special| special.pzxid = special.pzxid.max(zxid));
         let at = self.locate_child(parent, name).ok_or(ErrorCode::NoNode)?;
         while let Some(below) = self.last_below(at) {
             let path = self.stored_path(below);
-            let held = self.detach(below, &path);
-            self.let_go(held);
+            let gone = self.detach(below, &path);
+            self.let_go(gone);
         }
         Ok(self.detach(at, path))
     }
@@ -111,13 +121,13 @@ impl Tree {
     }
 
     /// The list that a deleted znode had.
-    pub(crate) fn held_acl(&self, held: &HeldAcl) -> &super::AclList {
-        self.acls.list(held.0)
+    pub(crate) fn acl_of(&self, gone: &Deleted) -> &super::AclList {
+        self.acls.list(gone.acl)
     }
 
     /// Releases the list that a deleted znode had.
-    pub(crate) fn let_go(&mut self, held: HeldAcl) {
-        self.acls.release(held.0);
+    pub(crate) fn let_go(&mut self, gone: Deleted) {
+        self.acls.release(gone.acl);
     }
 
     /// Adds a znode with all its numbers, leaving its parent's as they are.
@@ -176,7 +186,7 @@ impl Tree {
         at
     }
 
-    fn detach(&mut self, at: u32, path: &[u8]) -> HeldAcl {
+    fn detach(&mut self, at: u32, path: &[u8]) -> Deleted {
         self.preserve(at);
         self.subtract(at, path);
         let node = self.nodes.get(at);
@@ -189,7 +199,7 @@ impl Tree {
         self.nodes.remove(at);
         self.quotas -= u32::from(quota::is_limit(path));
         self.account(path, -bytes, -1);
-        HeldAcl(acl)
+        Deleted { acl, parent }
     }
 
     /// Sets the parent's cversion, if that raises it, and then its pzxid.

@@ -154,7 +154,11 @@ impl Tree {
 
     fn encode_frozen(&self, at: u32, out: &mut Vec<u8>) {
         let node = self.nodes.get(at);
-        out.put_string(&self.stored_path(at));
+        let len = self.path_len(at);
+        out.put_count(len);
+        let start = out.len();
+        out.resize(start + len, b'/');
+        self.fill_path(at, &mut out[start..]);
         out.put_buffer(node.data());
         out.put_long(self.acls.id(node.acl));
         node.stat().encode(out);
@@ -187,14 +191,18 @@ impl Freeze {
 
     /// Writes a znode and before it those above it, as far as they are not written.
     fn visit(&mut self, tree: &Tree, at: u32, out: &mut Vec<u8>) {
+        if !self.visited.first(at) {
+            return;
+        }
         let mut unwritten = Vec::new();
-        let mut at = at;
-        while at != NONE && self.visited.first(at) {
-            unwritten.push(at);
-            at = tree.node(NodeId(at)).parent;
+        let mut above = tree.node(NodeId(at)).parent;
+        while above != NONE && self.visited.first(above) {
+            unwritten.push(above);
+            above = tree.node(NodeId(above)).parent;
         }
-        for at in unwritten.into_iter().rev() {
-            tree.encode_frozen(at, out);
+        for above in unwritten.into_iter().rev() {
+            tree.encode_frozen(above, out);
         }
+        tree.encode_frozen(at, out);
     }
 }

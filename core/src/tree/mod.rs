@@ -278,16 +278,30 @@ impl Tree {
 
     /// The path as snapshots and the digest have it: that of the root is empty.
     fn stored_path(&self, at: u32) -> Vec<u8> {
-        let up = |at: &u32| Some(self.nodes.get(*at).parent);
-        let chain = || core::iter::successors(Some(at), up).take_while(|at| *at != ROOT);
-        let mut end = chain().map(|at| self.nodes.get(at).name().len() + 1).sum();
-        let mut path = vec![b'/'; end];
-        for at in chain() {
-            let name = self.nodes.get(at).name();
+        let mut path = vec![b'/'; self.path_len(at)];
+        self.fill_path(at, &mut path);
+        path
+    }
+
+    fn path_len(&self, at: u32) -> usize {
+        self.upwards(at).map(|node| node.name().len() + 1).sum()
+    }
+
+    /// Writes the names of a path between slashes that are there already.
+    fn fill_path(&self, at: u32, path: &mut [u8]) {
+        let mut end = path.len();
+        for node in self.upwards(at) {
+            let name = node.name();
             path[end - name.len()..end].copy_from_slice(name);
             end -= name.len() + 1;
         }
-        path
+    }
+
+    /// A znode and those above it, without the root.
+    fn upwards(&self, at: u32) -> impl Iterator<Item = &Node> {
+        let up = |at: &u32| Some(self.nodes.get(*at).parent);
+        let chain = core::iter::successors(Some(at), up).take_while(|at| *at != ROOT);
+        chain.map(|at| self.nodes.get(at))
     }
 
     fn ring(&self, session: SessionId) -> Option<&Ring> {

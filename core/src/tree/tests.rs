@@ -15,7 +15,8 @@ use super::*;
 use crate::{
     id::Zxid,
     proto::{ErrorCode, EventKind, Identity},
-    txn::{CreateTxn, Outcome, Sink, Txn, TxnHeader, TxnKind, apply},
+    txn::{CreateTxn, Outcome, Sink, Txn, TxnHeader, TxnKind, apply, apply_in},
+    zoo::{Mutation, Sound, Zoo},
 };
 
 const SESSIONS: [SessionId; 2] = [SessionId(0x100), SessionId(0x200)];
@@ -468,9 +469,14 @@ fn quotas_are_accounted_as_java_does() {
     assert_eq!(excesses, [count, bytes]);
     assert_eq!(tree.quota(b"/ab"), None);
 
-    let size = tree.approximate_data_size();
-    tree.recount_all();
-    assert_eq!((usage(&tree), tree.approximate_data_size()), ("count=2,bytes=2".into(), size));
+    run(&mut tree, set_data(b"/zookeeper/quota/a/zookeeper_stats", b"count=99,bytes=99"));
+    tree.freeze();
+    let mut body = Vec::new();
+    while !tree.freeze_next(&mut body, 100) {}
+    let mut loader = Loader::new(Keyed::default());
+    assert_eq!(loader.feed(&body), Ok(body.len()));
+    let mut tree = loader.finish().expect("the end was read");
+    assert_eq!(usage(&tree), "count=2,bytes=2");
     run(&mut tree, Txn::Delete { path: b"/zookeeper/quota/a/zookeeper_limits", container: false });
     run(&mut tree, create(b"/a/more", b"data"));
     assert_eq!((usage(&tree), tree.quota(b"/a")), ("count=2,bytes=2".into(), None));
@@ -525,4 +531,43 @@ fn damaged_bodies_are_refused() {
     orphan.extend_from_slice(&[0xff; 4]);
     orphan.extend_from_slice(&[0; 68]);
     assert_eq!(fed(&orphan), Err(LoadError::NoParent("/a/b".into())));
+}
+
+/// A world with one bug.
+#[derive(Clone, Copy, Default)]
+struct Only<const WHICH: u8>;
+
+impl<const WHICH: u8> Zoo for Only<WHICH> {
+    fn has(self, mutation: Mutation) -> bool {
+        mutation
+            == match WHICH {
+                0 => Mutation::EphemeralOutlivesSession,
+                1 => Mutation::SessionClosesSilently,
+                _ => Mutation::DeleteForgetsPzxid,
+            }
+    }
+}
+
+/// A session with two ephemeral znodes closes; gives back what stays, whether it was told of, and
+/// whether the root's pzxid moved.
+fn close_in(zoo: impl Zoo) -> (u32, usize, bool) {
+    let mut tree = Tree::new(Keyed::default());
+    for (zxid, path) in [(1, &b"/a"[..]), (2, b"/b")] {
+        let kind = TxnKind::Plain { ephemeral: true, create2: false };
+        let new = CreateTxn { path, data: None, acl: None, kind, parent_cversion: -1 };
+        apply(&mut tree, &header(zxid), &Txn::Create(new), &mut ());
+    }
+    assert_eq!((tree.ephemeral_owners(), tree.ephemerals_count()), (vec![SESSIONS[0]], 2));
+    let mut heard = Heard::default();
+    apply_in(zoo, &mut tree, &header(3), &Txn::CloseSession { paths: None }, &mut heard);
+    let moved = tree.stored_stat(tree.root()).pzxid == Zxid(3);
+    (tree.ephemeral_count(SESSIONS[0]), heard.0.len(), moved)
+}
+
+#[test]
+fn each_bug_of_the_zoo_shows() {
+    assert_eq!(close_in(Sound), (0, 4, true));
+    assert_eq!(close_in(Only::<0>), (1, 2, true));
+    assert_eq!(close_in(Only::<1>), (0, 0, true));
+    assert_eq!(close_in(Only::<2>), (0, 4, false));
 }

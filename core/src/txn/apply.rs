@@ -12,6 +12,7 @@ use crate::{
     id::{SessionId, Zxid},
     proto::{ErrorCode, EventKind, Stat},
     tree::{AclList, NewNode, NodeId, Owner, Tree},
+    zoo::{Mutation, Sound, Zoo},
 };
 
 /// Hears of each change as it is made, in the order in which Java fires its watches.
@@ -43,66 +44,156 @@ pub struct Outcome {
 /// [`Outcome::err`]. What happens to sessions is plain from the transaction itself: of a session
 /// that is closed, the ephemeral znodes go here.
 pub fn apply(tree: &mut Tree, header: &TxnHeader, txn: &Txn<'_>, sink: &mut impl Sink) -> Outcome {
+    apply_in(Sound, tree, header, txn, sink)
+}
+
+/// Applies a transaction in a world that may have one of the zoo's bugs.
+pub fn apply_in(
+    zoo: impl Zoo,
+    tree: &mut Tree,
+    header: &TxnHeader,
+    txn: &Txn<'_>,
+    sink: &mut impl Sink,
+) -> Outcome {
+    let mut step = Step { zoo, tree, header, sink };
     match txn {
         Txn::CloseSession { paths } => {
-            close_session(tree, header, paths.as_deref().unwrap_or_default(), sink);
+            step.close_session(paths.as_deref().unwrap_or_default());
             Outcome::default()
         }
-        Txn::Multi(txns) => multi(tree, header, txns, sink),
-        _ => single(tree, header, txn, sink),
+        Txn::Multi(txns) => step.multi(txns),
+        _ => step.single(txn),
     }
 }
 
-fn single(tree: &mut Tree, header: &TxnHeader, txn: &Txn<'_>, sink: &mut impl Sink) -> Outcome {
-    let stat = match txn {
-        Txn::Create(new) => create(tree, header, new, sink),
-        Txn::Delete { path, .. } => delete(tree, header.zxid, path, sink).map(|()| None),
-        Txn::SetData { path, data, version, .. } => {
-            let changed = tree.set_data(path, *data, *version, header.zxid, header.time);
-            changed.map(|node| {
-                sink.changed(EventKind::DataChanged, path, header.zxid, tree.acl(node));
-                Some(tree.stat(node))
-            })
+/// A transaction being applied.
+struct Step<'a, Z, S> {
+    zoo: Z,
+    tree: &'a mut Tree,
+    header: &'a TxnHeader,
+    sink: &'a mut S,
+}
+
+impl<Z: Zoo, S: Sink> Step<'_, Z, S> {
+    fn single(&mut self, txn: &Txn<'_>) -> Outcome {
+        let stat = match txn {
+            Txn::Create(new) => self.create(new),
+            Txn::Delete { path, .. } => self.delete(path).map(|()| None),
+            Txn::SetData { path, data, version, .. } => {
+                self.set_data(path, *data, *version).map(Some)
+            }
+            Txn::SetAcl { path, acl, version } => {
+                let changed = self.tree.set_acl(path, acl.as_deref(), *version);
+                changed.map(|node| Some(self.tree.stat(node)))
+            }
+            Txn::Error { err } => return failed(*err),
+            Txn::Check { .. }
+            | Txn::CreateSession { .. }
+            | Txn::CloseSession { .. }
+            | Txn::Multi(_) => Ok(None),
+        };
+        match stat {
+            Ok(stat) => Outcome { stat, ..Outcome::default() },
+            Err(error) => failed(error.code()),
         }
-        Txn::SetAcl { path, acl, version } => {
-            let changed = tree.set_acl(path, acl.as_deref(), *version);
-            changed.map(|node| Some(tree.stat(node)))
+    }
+
+    fn create(&mut self, txn: &CreateTxn<'_>) -> Result<Option<Stat>, ErrorCode> {
+        let node = self.tree.create(&NewNode {
+            path: txn.path,
+            data: txn.data,
+            acl: txn.acl.as_deref(),
+            owner: owner(self.header.session, txn.kind),
+            parent_cversion: txn.parent_cversion,
+            zxid: self.header.zxid,
+            time: self.header.time,
+        })?;
+        self.tell(EventKind::Created, txn.path, node);
+        let parent = self.tree.parent(node).expect("what was created has a parent");
+        self.tell(EventKind::ChildrenChanged, parent_path(txn.path), parent);
+        let plain = matches!(txn.kind, TxnKind::Plain { create2: false, .. });
+        Ok((!plain).then(|| self.tree.stat(node)))
+    }
+
+    fn set_data(
+        &mut self,
+        path: &[u8],
+        data: Option<&[u8]>,
+        version: i32,
+    ) -> Result<Stat, ErrorCode> {
+        let TxnHeader { zxid, time, .. } = *self.header;
+        let node = self.tree.set_data(path, data, version, zxid, time)?;
+        self.tell(EventKind::DataChanged, path, node);
+        Ok(self.tree.stat(node))
+    }
+
+    fn delete(&mut self, path: &[u8]) -> Result<(), ErrorCode> {
+        let zxid = self.header.zxid;
+        let forget = self.zoo.has(Mutation::DeleteForgetsPzxid);
+        let gone = self.tree.delete(path, if forget { Zxid::ZERO } else { zxid })?;
+        self.sink.changed(EventKind::Deleted, path, zxid, self.tree.acl_of(&gone));
+        self.tell(EventKind::ChildrenChanged, parent_path(path), gone.parent());
+        self.tree.let_go(gone);
+        Ok(())
+    }
+
+    /// Removes the znodes that the transaction names, and then whatever else the session owns: the
+    /// empty form names none, and a replay may find others.
+    fn close_session(&mut self, paths: &[&[u8]]) {
+        let keep = usize::from(self.zoo.has(Mutation::EphemeralOutlivesSession));
+        for path in &paths[keep.min(paths.len())..] {
+            self.delete_owned(path);
         }
-        Txn::Error { err } => return failed(*err),
-        Txn::Check { .. }
-        | Txn::CreateSession { .. }
-        | Txn::CloseSession { .. }
-        | Txn::Multi(_) => Ok(None),
-    };
-    match stat {
-        Ok(stat) => Outcome { stat, ..Outcome::default() },
-        Err(error) => failed(error.code()),
+        while let Some(path) = self.owned_after(keep) {
+            self.delete_owned(&path);
+        }
+    }
+
+    fn owned_after(&self, keep: usize) -> Option<Vec<u8>> {
+        let node = self.tree.ephemerals(self.header.session).nth(keep)?;
+        Some(self.tree.path(node))
+    }
+
+    /// Deletes a znode of a closed session. It may be gone: a replay, or a delete that was proposed
+    /// before the close.
+    fn delete_owned(&mut self, path: &[u8]) {
+        if self.zoo.has(Mutation::SessionClosesSilently) {
+            let Step { zoo, header, .. } = *self;
+            let _ = Step { zoo, tree: self.tree, header, sink: &mut () }.delete(path);
+        } else {
+            let _ = self.delete(path);
+        }
+    }
+
+    /// Applies all, or, if one of them is an error, none: the others are errors then, too. The
+    /// prepared form has them as such already; what another writer left is treated alike.
+    fn multi(&mut self, txns: &[Txn<'_>]) -> Outcome {
+        let one_failed = txns.iter().any(|txn| matches!(txn, Txn::Error { .. }));
+        let mut behind = false;
+        let mut outcome = Outcome::default();
+        for txn in txns {
+            behind |= matches!(txn, Txn::Error { .. });
+            let one = match txn {
+                Txn::Error { err } => failed(*err),
+                _ if one_failed && behind => failed(ErrorCode::RuntimeInconsistency.code()),
+                _ if one_failed => Outcome::default(),
+                _ => self.single(txn),
+            };
+            if outcome.err == 0 {
+                outcome.err = one.err;
+            }
+            outcome.multi.push(one);
+        }
+        outcome
+    }
+
+    fn tell(&mut self, kind: EventKind, path: &[u8], node: NodeId) {
+        self.sink.changed(kind, path, self.header.zxid, self.tree.acl(node));
     }
 }
 
 fn failed(err: i32) -> Outcome {
     Outcome { err, ..Outcome::default() }
-}
-
-fn create(
-    tree: &mut Tree,
-    header: &TxnHeader,
-    txn: &CreateTxn<'_>,
-    sink: &mut impl Sink,
-) -> Result<Option<Stat>, ErrorCode> {
-    let node = tree.create(&NewNode {
-        path: txn.path,
-        data: txn.data,
-        acl: txn.acl.as_deref(),
-        owner: owner(header.session, txn.kind),
-        parent_cversion: txn.parent_cversion,
-        zxid: header.zxid,
-        time: header.time,
-    })?;
-    sink.changed(EventKind::Created, txn.path, header.zxid, tree.acl(node));
-    children_changed(tree, txn.path, header.zxid, sink);
-    let plain = matches!(txn.kind, TxnKind::Plain { create2: false, .. });
-    Ok((!plain).then(|| tree.stat(node)))
 }
 
 fn owner(session: SessionId, kind: TxnKind) -> Owner {
@@ -114,55 +205,9 @@ fn owner(session: SessionId, kind: TxnKind) -> Owner {
     }
 }
 
-fn delete(tree: &mut Tree, zxid: Zxid, path: &[u8], sink: &mut impl Sink) -> Result<(), ErrorCode> {
-    let held = tree.delete(path, zxid)?;
-    sink.changed(EventKind::Deleted, path, zxid, tree.held_acl(&held));
-    tree.let_go(held);
-    children_changed(tree, path, zxid, sink);
-    Ok(())
-}
-
-/// Tells of the parent of a znode that came or went.
-fn children_changed(tree: &Tree, path: &[u8], zxid: Zxid, sink: &mut impl Sink) {
-    let slash = path.iter().rposition(|byte| *byte == b'/').expect("it had a parent");
-    let parent = if slash == 0 { b"/" } else { &path[..slash] };
-    let node: NodeId = tree.find(parent).expect("it had a parent");
-    sink.changed(EventKind::ChildrenChanged, parent, zxid, tree.acl(node));
-}
-
-/// Removes the znodes that the transaction names, and then whatever else the session owns: the
-/// empty form names none, and a replay may find others.
-fn close_session(tree: &mut Tree, header: &TxnHeader, paths: &[&[u8]], sink: &mut impl Sink) {
-    for path in paths {
-        // Gone already: a replay, or a delete that was proposed before the close.
-        let _ = delete(tree, header.zxid, path, sink);
+fn parent_path(path: &[u8]) -> &[u8] {
+    match path.iter().rposition(|byte| *byte == b'/') {
+        None | Some(0) => b"/",
+        Some(slash) => &path[..slash],
     }
-    loop {
-        let Some(path) = tree.ephemerals(header.session).next().map(|node| tree.path(node)) else {
-            break;
-        };
-        delete(tree, header.zxid, &path, sink).expect("the session's ring holds what is there");
-    }
-}
-
-/// Applies all, or, if one of them is an error, none: the others are errors then, too. The prepared
-/// form has them as such already; what another writer left as it was is treated alike.
-fn multi(tree: &mut Tree, header: &TxnHeader, txns: &[Txn<'_>], sink: &mut impl Sink) -> Outcome {
-    let one_failed = txns.iter().any(|txn| matches!(txn, Txn::Error { .. }));
-    let mut behind = false;
-    let mut outcome = Outcome::default();
-    for txn in txns {
-        behind |= matches!(txn, Txn::Error { .. });
-        let one = match txn {
-            Txn::Error { err } => failed(*err),
-            _ if one_failed && behind => failed(ErrorCode::RuntimeInconsistency.code()),
-            _ if one_failed => Outcome::default(),
-            _ => single(tree, header, txn, sink),
-        };
-        if outcome.err == 0 {
-            outcome.err = one.err;
-        }
-        outcome.multi.push(one);
-    }
-    outcome
 }

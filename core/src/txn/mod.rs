@@ -6,5 +6,5 @@
 mod apply;
 mod record;
 
-pub use apply::{Outcome, Sink, apply};
+pub use apply::{Outcome, Sink, apply, apply_in};
 pub use record::{CreateTxn, Txn, TxnDigest, TxnEntry, TxnHeader, TxnKind};
