@@ -35,6 +35,22 @@ pub enum Mutation {
     SessionClosesSilently,
     /// Deleting a child leaves the parent's pzxid as it was.
     DeleteForgetsPzxid,
+    /// A sequential name counts the applied children of its parent, not the prepared ones.
+    SequenceIgnoresPending,
+    /// A version is compared with the applied znode's, not the prepared one's: updates get lost.
+    VersionIgnoresPending,
+    /// A znode may be deleted while a child of it is prepared.
+    DeleteIgnoresPendingChild,
+    /// A failed multi leaves its changes among the prepared ones.
+    MultiKeepsChanges,
+    /// A failed multi takes the changes before it along: its parents' are forgotten.
+    MultiForgetsParent,
+    /// A session whose end is prepared may still create ephemeral znodes.
+    ClosingSessionCreates,
+    /// The version after -2 is -1, which no client can ask for.
+    VersionWrapsToAny,
+    /// A create leaves its parent's count of creations as it was.
+    CreateKeepsParentCversion,
 }
 
 /// Whether a machine has a given bug.

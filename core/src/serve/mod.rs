@@ -3,5 +3,4 @@
 
 pub mod auth;
 pub mod path;
-pub mod stats;
-pub mod words;
+pub mod prep;

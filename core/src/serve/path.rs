@@ -46,16 +46,6 @@ pub fn is_special(path: &[u8]) -> bool {
     SPECIAL.contains(&path)
 }
 
-/// Whether `path` is spelled as paths of znodes are: the root, or names that each follow a slash.
-/// Nothing else is ever found.
-pub fn is_spelled(path: &[u8]) -> bool {
-    match path {
-        ROOT => true,
-        [b'/', names @ ..] => names.split(|&b| b == b'/').all(|name| !name.is_empty()),
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,15 +119,5 @@ mod tests {
         assert_eq!(parent(b"a"), None);
         assert_eq!(parent(b""), None);
         assert_eq!(parent(b"/a\0"), None);
-    }
-
-    #[test]
-    fn spelling() {
-        for path in [&b"/"[..], b"/a", b"/a/b", b"/\x01", b"/."] {
-            assert!(is_spelled(path), "{path:?}");
-        }
-        for path in [&b""[..], b"a", b"/a/", b"//", b"//a", b"a/b"] {
-            assert!(!is_spelled(path), "{path:?}");
-        }
     }
 }

@@ -7,11 +7,11 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use super::{acls, digest, stat::StoredStat};
-use crate::{id::Zxid, pieces};
+use super::{acls, chunks::Chunks, digest, stat::StoredStat};
+use crate::id::Zxid;
 
 /// No znode.
-pub(super) const NONE: u32 = pieces::NIL;
+pub(super) const NONE: u32 = u32::MAX;
 
 /// The parent of a slot that holds no znode.
 const FREE: u32 = u32::MAX - 1;
@@ -35,26 +35,10 @@ pub(super) struct Node {
     pub(super) acl: u32,
     /// The parent's slot; in a free slot, [`FREE`].
     pub(super) parent: u32,
-    /// The next sibling.
+    /// The next sibling; in a free slot, the next free one.
     pub(super) next: u32,
     /// The sibling before, or of a first child the last.
     pub(super) prev: u32,
-}
-
-/// A free slot.
-impl Default for Node {
-    fn default() -> Node {
-        Node {
-            czxid: Zxid::ZERO,
-            ctime: 0,
-            body: Box::default(),
-            special: None,
-            acl: acls::OPEN,
-            parent: FREE,
-            next: NONE,
-            prev: NONE,
-        }
-    }
 }
 
 /// What few znodes need.
@@ -221,24 +205,27 @@ fn body(name: &[u8], data: Option<&[u8]>) -> Box<[u8]> {
 /// All znodes, by slot.
 #[derive(Clone, Debug)]
 pub(super) struct Slab {
-    nodes: pieces::Slab<Node>,
+    nodes: Chunks<Node>,
+    free: u32,
+    live: u32,
 }
 
 impl Slab {
     /// A root and nothing else.
     pub(super) fn new() -> Slab {
-        let mut slab = Slab { nodes: pieces::Slab::new() };
-        slab.add(NONE, b"", Some(b""), Zxid::ZERO, 0);
+        let mut slab = Slab { nodes: Chunks::new(), free: NONE, live: 0 };
+        let root = slab.add(NONE, b"", Some(b""), Zxid::ZERO, 0);
+        slab.nodes[root].acl = acls::OPEN;
         slab
     }
 
-    pub(super) fn live(&self) -> usize {
-        self.nodes.len()
+    pub(super) fn live(&self) -> u32 {
+        self.live
     }
 
     /// One more than the highest slot ever used.
     pub(super) fn slots(&self) -> u32 {
-        self.nodes.end()
+        self.nodes.len()
     }
 
     pub(super) fn is_live(&self, at: u32) -> bool {
@@ -265,14 +252,29 @@ impl Slab {
         ctime: i64,
     ) -> u32 {
         let body = body(name, data);
-        let at = self.nodes.insert(Node { czxid, ctime, body, parent, ..Node::default() });
-        assert!(at < FREE, "fewer znodes than slot numbers");
+        let (special, acl) = (None, acls::OPEN);
+        let node = Node { czxid, ctime, body, special, acl, parent, next: NONE, prev: NONE };
+        self.live += 1;
+        if self.free == NONE {
+            let at = self.nodes.push(node);
+            assert!(at < FREE, "fewer znodes than slot numbers");
+            return at;
+        }
+        let at = self.free;
+        self.free = self.nodes[at].next;
+        self.nodes[at] = node;
         at
     }
 
     /// Frees the slot of a znode that is linked nowhere any more.
     pub(super) fn remove(&mut self, at: u32) {
-        self.nodes.remove(at);
+        let node = &mut self.nodes[at];
+        node.body = Box::default();
+        node.special = None;
+        node.parent = FREE;
+        node.next = self.free;
+        self.free = at;
+        self.live -= 1;
     }
 
     /// Makes a znode the last child of its parent, which has its special numbers.

@@ -280,6 +280,14 @@ pub struct TxnDigest {
     pub digest: u64,
 }
 
+impl TxnDigest {
+    /// Appends the digest.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.put_int(self.version);
+        out.put_long(self.digest.cast_signed());
+    }
+}
+
 /// A whole log entry: header, body and, where the writer knew it, digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TxnEntry<'a> {
@@ -307,8 +315,7 @@ impl<'a> Record<'a> for TxnEntry<'a> {
         self.header.encode(out);
         self.txn.encode(out);
         if let Some(digest) = self.digest {
-            out.put_int(digest.version);
-            out.put_long(digest.digest.cast_signed());
+            digest.encode(out);
         }
     }
 }
