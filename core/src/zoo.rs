@@ -13,6 +13,12 @@ pub enum Mutation {
     AckBeforeSync,
     /// The folder is not synced after a log was created in it.
     LogNameNotSynced,
+    /// A snapshot takes its name before its content is durable.
+    SnapshotNotSynced,
+    /// What a power loss left of an unfinished write is not cut off at the next start.
+    TearNotCut,
+    /// Replay skips the first transaction after the snapshot.
+    ReplayStartsLate,
     /// Expiry buckets are rounded down, so sessions expire before their timeout.
     ExpiryRoundsDown,
     /// A request of a session that moved to another link is served all the same.

@@ -10,6 +10,7 @@ mod mark;
 mod name;
 mod scan;
 mod snapshot;
+mod takeover;
 
 pub use mark::{MARK_LEN, MARK_SLOT, Mark, Slot};
 pub use name::{MARK_NAME, Name, Packing, TAKEOVER_NAME, log_name, partial_name, snapshot_name};
@@ -18,3 +19,4 @@ pub use snapshot::{
     SNAPSHOT_TAIL_LEN, SnapshotFault, SnapshotReader, SnapshotSeal, SnapshotSink, SnapshotTail,
     TreeDigest, looks_whole,
 };
+pub use takeover::Takeover;

@@ -43,14 +43,21 @@ pub enum SnapshotFault {
     Short,
 }
 
-impl fmt::Display for SnapshotFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl SnapshotFault {
+    /// What is wrong, for people.
+    pub fn words(self) -> &'static str {
+        match self {
             SnapshotFault::Header => "it does not begin as a snapshot does",
             SnapshotFault::Content => "its content makes no sense",
             SnapshotFault::Seal => "its checksum is wrong",
             SnapshotFault::Short => "it ends too early",
-        })
+        }
+    }
+}
+
+impl fmt::Display for SnapshotFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
     }
 }
 
@@ -75,6 +82,11 @@ pub struct TreeDigest {
     pub version: i32,
     /// The digest.
     pub digest: u64,
+}
+
+impl TreeDigest {
+    /// The version of the formula that is written.
+    pub const VERSION: i32 = 2;
 }
 
 /// What stands behind the tree.

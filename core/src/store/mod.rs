@@ -31,11 +31,19 @@
 //! - **D7: Java may come back.** At each moment the directory is one on which Java 3.9.5 starts: a
 //!   log never stands there without a snapshot before it.
 
+mod plan;
+mod recovery;
+mod replay;
+mod snapshotter;
+mod words;
 mod writer;
 
 #[cfg(test)]
 mod test_disk;
 
+pub use recovery::{LOCK_NAME, Recovered, Recovery, RecoveryConfig};
+pub use replay::SessionTimeouts;
+pub use snapshotter::{SnapshotNews, Snapshotter};
 pub use writer::{LogConfig, LogWriter, MARK_LAG};
 
 use crate::id::{FileId, LaneId, OpId};

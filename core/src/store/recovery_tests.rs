@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Recovery against the test disk: what Java wrote, what we wrote, and what befell it.
+
+use alloc::{format, string::ToString, vec};
+
+use super::*;
+use crate::{
+    id::SessionId,
+    jute::{Reader, Record},
+    store::test_disk::TestDisk,
+    txn::{CreateTxn, Txn, TxnEntry, TxnHeader, TxnKind},
+    zoo::Sound,
+};
+
+macro_rules! fixture {
+    ($version:literal, $name:literal) => {
+        ($name, include_bytes!(concat!("../../../tests/fixtures/datadir-", $version, "/", $name)))
+    };
+}
+
+type Files = [(&'static str, &'static [u8])];
+
+const V34: &Files = &[
+    fixture!("3.4.6", "log.1"),
+    fixture!("3.4.6", "log.f"),
+    fixture!("3.4.6", "log.12"),
+    fixture!("3.4.6", "log.15"),
+    fixture!("3.4.6", "snapshot.13"),
+];
+const V38: &Files = &[
+    fixture!("3.8.0", "log.1"),
+    fixture!("3.8.0", "log.15"),
+    fixture!("3.8.0", "log.19"),
+    fixture!("3.8.0", "snapshot.1b"),
+];
+const V39: &Files = &[
+    fixture!("3.9.5", "log.1"),
+    fixture!("3.9.5", "log.15"),
+    fixture!("3.9.5", "log.18"),
+    fixture!("3.9.5", "log.1b"),
+    fixture!("3.9.5", "snapshot.19"),
+];
+
+/// A directory for both, as it is unless dataLogDir says otherwise: the test disk keeps two.
+fn disk(files: &Files) -> TestDisk {
+    let mut disk = TestDisk::new();
+    for (name, bytes) in files {
+        let dir = if name.starts_with("log.") { Dir::Log } else { Dir::Snap };
+        disk.put(dir, name, bytes);
+    }
+    disk
+}
+
+const CONFIG: RecoveryConfig = RecoveryConfig {
+    hash: Keyed::new((3, 4)),
+    separate: true,
+    make: true,
+    log: LogConfig { sync: true, preallocate: 0, roll_beyond: None },
+};
+
+/// Where a recovery came to.
+struct Run {
+    disk: TestDisk,
+    recovered: Option<Recovered<Sound>>,
+    ids: Ids,
+}
+
+fn recover(mut disk: TestDisk) -> Run {
+    let (mut ids, mut fx) = (Ids::new(), Effects::new());
+    let mut recovery = Recovery::start(Sound, CONFIG, &mut ids, &mut fx);
+    let mut recovered = None;
+    disk.take(&mut fx);
+    while let Some(done) = disk.step(false) {
+        if recovered.is_none() {
+            assert!(recovery.owns(done.op));
+            let result = done.result.as_ref().map(|done| done.view()).map_err(Clone::clone);
+            recovered = recovery.on_file(done.op, &result, &mut ids, &mut fx);
+            disk.take(&mut fx);
+        }
+    }
+    assert_eq!(recovered.is_none(), disk.halted.is_some());
+    Run { disk, recovered, ids }
+}
+
+impl Run {
+    fn served(&self) -> &Recovered<Sound> {
+        self.recovered.as_ref().unwrap_or_else(|| panic!("{:?}", self.disk.halted))
+    }
+
+    fn zxid(&self) -> i64 {
+        self.served().zxid.0
+    }
+
+    /// Why the server stopped.
+    fn why(&self) -> &str {
+        let (exit, why) = self.disk.halted.as_ref().expect("it stops");
+        assert_eq!(*exit, Exit::DataDir);
+        why
+    }
+
+    /// Everything a client could see, and what it could not.
+    fn digest(&self) -> (i64, u64, SessionTimeouts) {
+        let served = self.served();
+        (served.zxid.0, served.tree.digest(), served.sessions.clone())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let loud = self.disk.events.iter().filter(|event| event.level() >= Level::Warn);
+        loud.map(ToString::to_string).collect()
+    }
+
+    /// Writes transactions up to `last` as a server would.
+    fn write(&mut self, last: i64) {
+        let mut fx = Effects::new();
+        let served = self.recovered.as_mut().expect("it serves");
+        for zxid in served.log.appended().0 + 1..=last {
+            served.log.append(Zxid(zxid), &entry(zxid));
+            served.log.flush(&mut self.ids, &mut fx);
+            self.disk.take(&mut fx);
+        }
+        while let Some(done) = self.disk.step(false) {
+            let result = done.result.as_ref().map(|done| done.view()).map_err(Clone::clone);
+            served.log.on_file(done.op, &result, &mut self.ids, &mut fx);
+            served.log.flush(&mut self.ids, &mut fx);
+            self.disk.take(&mut fx);
+        }
+    }
+}
+
+fn entry(zxid: i64) -> Vec<u8> {
+    let header = TxnHeader { session: SessionId(9), cxid: 1, zxid: Zxid(zxid), time: 1, op: 1 };
+    let path = format!("/made-{zxid}");
+    let kind = TxnKind::Plain { ephemeral: false, create2: false };
+    let txn = Txn::Create(CreateTxn {
+        path: path.as_bytes(),
+        data: Some(b"some data"),
+        acl: None,
+        kind,
+        parent_cversion: -1,
+    });
+    let mut bytes = Vec::new();
+    TxnEntry { header, txn, digest: None }.encode(&mut bytes);
+    bytes
+}
+
+/// The files of `disk` and one changed.
+fn with(disk: &TestDisk, dir: Dir, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> TestDisk {
+    let mut disk = disk.crash(|| true);
+    let mut bytes = disk.file(dir, name).expect("a file to change").to_vec();
+    change(&mut bytes);
+    disk.put(dir, name, &bytes);
+    disk
+}
+
+fn without(files: &Files, gone: &[&str]) -> TestDisk {
+    let left: Vec<_> = files.iter().filter(|file| !gone.contains(&file.0)).copied().collect();
+    disk(&left)
+}
+
+#[test]
+fn a_fresh_directory_gets_its_first_snapshot_and_serves_from_zero() {
+    let mut run = recover(TestDisk::new());
+    assert_eq!((run.zxid(), run.served().replayed), (0, 0));
+    assert_eq!(run.disk.file_names(Dir::Snap), ["snapshot.0"]);
+    assert_eq!(run.disk.file_names(Dir::Log), ["menagerie.synced"]);
+    run.write(3);
+    let again = recover(run.disk.crash(|| false));
+    assert_eq!((again.zxid(), again.served().replayed), (3, 3));
+    assert!(again.warnings().is_empty());
+    assert!(again.served().tree.find(b"/made-3").is_some());
+    assert_eq!(again.disk.file_names(Dir::Snap), ["snapshot.0"], "our own need no takeover");
+}
+
+#[test]
+fn java_s_directories_are_taken_over() {
+    for (files, zxid, replayed) in [(V34, 0x16, 3), (V38, 0x1c, 1), (V39, 0x1c, 3)] {
+        let run = recover(disk(files));
+        assert_eq!((run.zxid(), run.served().replayed), (zxid, replayed));
+        assert_eq!(run.served().sessions.len(), 1);
+        assert!(run.warnings().is_empty(), "{:?}", run.warnings());
+        let note = run.disk.file(Dir::Snap, TAKEOVER_NAME).and_then(Takeover::decode);
+        let newest = files.iter().filter_map(|file| file.0.split_once('.')).map(|name| name.1);
+        let newest = newest.filter_map(|hex| i64::from_str_radix(hex, 16).ok()).max();
+        assert_eq!(note.map(|note| note.newest.0), newest);
+        let again = recover(run.disk.crash(|| false));
+        assert_eq!(again.digest(), run.digest());
+    }
+}
+
+#[test]
+fn logs_alone_give_the_same_and_get_a_snapshot() {
+    for (files, snapshot) in [(V34, "snapshot.13"), (V39, "snapshot.19")] {
+        let with = recover(disk(files)).digest();
+        let run = recover(without(files, &[snapshot]));
+        assert_eq!((run.digest().0, &run.digest().2), (with.0, &with.2));
+        if files == V39 {
+            assert_eq!(run.digest(), with);
+        }
+        let name = snapshot_name(Zxid(with.0));
+        assert!(run.disk.file_names(Dir::Snap).contains(&name.as_str()));
+        assert_eq!(recover(run.disk.crash(|| false)).digest(), run.digest());
+    }
+}
+
+#[test]
+fn a_snapshot_that_does_not_load_gives_way_to_the_one_before() {
+    let good = recover(disk(V39));
+    for change in [
+        |bytes: &mut Vec<u8>| bytes[600] ^= 4,
+        |bytes: &mut Vec<u8>| bytes.truncate(900),
+        |bytes: &mut Vec<u8>| bytes.clear(),
+        |bytes: &mut Vec<u8>| bytes.fill(0),
+    ] {
+        let run = recover(with(&disk(V39), Dir::Snap, "snapshot.19", change));
+        assert_eq!(run.digest(), good.digest());
+        assert_eq!(run.warnings().len(), 1);
+        assert!(run.warnings()[0].starts_with("snapshot.19 cannot be used: "));
+    }
+}
+
+#[test]
+fn a_snapshot_beyond_the_log_that_cannot_be_read_stops_the_server() {
+    let mut broken = disk(V39);
+    broken.put(Dir::Snap, "snapshot.20", b"garbage");
+    assert!(recover(broken).why().starts_with("snapshot.20 cannot be read"));
+    let mut packed = disk(V39);
+    packed.put(Dir::Snap, "snapshot.20.gz", b"");
+    assert!(recover(packed).why().starts_with("snapshot.20.gz is compressed"));
+    let mut known = disk(V39);
+    known.put(Dir::Snap, "snapshot.1b.gz", b"");
+    assert_eq!(recover(known).zxid(), 0x1c);
+}
+
+#[test]
+fn a_missing_log_stops_the_server() {
+    let why = "the transactions after 0x14 and before the first of log.18 are missing";
+    assert!(recover(without(V39, &["snapshot.19", "log.15"])).why().starts_with(why));
+    let why = "the transactions after 0x0 and before the first of log.15 are missing";
+    assert!(recover(without(V39, &["snapshot.19", "log.1"])).why().starts_with(why));
+    assert_eq!(recover(without(V39, &["log.1", "log.15"])).zxid(), 0x1c, "not needed");
+    let mut run = recover(TestDisk::new());
+    run.write(3);
+    run.recovered.as_mut().expect("it serves").log.settle(&mut run.ids, &mut Effects::new());
+    let mark = Mark { log: Zxid(1), synced: 200 };
+    run.disk.put(Dir::Log, MARK_NAME, &mark.encode());
+    let mut lost = TestDisk::new();
+    for (dir, name) in [(Dir::Snap, "snapshot.0"), (Dir::Log, MARK_NAME)] {
+        lost.put(dir, name, run.disk.file(dir, name).expect("it was written"));
+    }
+    assert!(recover(lost).why().starts_with("log.1 is missing"));
+}
+
+#[test]
+fn a_tear_of_java_s_newest_log_is_cut_and_said() {
+    for (cut, zxid) in [(256 - 32, 0x1c), (223, 0x1b), (150, 0x1b), (21, 0x1a), (16, 0x1a)] {
+        let run = recover(with(&disk(V39), Dir::Log, "log.1b", |log| log.truncate(cut)));
+        assert_eq!(run.zxid(), zxid, "cut at {cut}");
+        let torn = cut != 16 && cut != 224;
+        assert_eq!(run.warnings().len(), usize::from(torn), "cut at {cut}");
+        let len = run.disk.file(Dir::Log, "log.1b").map(<[u8]>::len);
+        assert_eq!(len, Some([16, 120, 224][(zxid - 0x1a) as usize]));
+        assert!(recover(run.disk.crash(|| false)).warnings().is_empty(), "it was repaired");
+    }
+    for cut in [0, 1, 15] {
+        let run = recover(with(&disk(V39), Dir::Log, "log.1b", |log| log.truncate(cut)));
+        assert_eq!(run.zxid(), 0x1a);
+        assert_eq!(run.disk.file(Dir::Log, "log.1b"), None);
+    }
+}
+
+#[test]
+fn rot_stops_with_file_offset_and_transaction() {
+    let run = recover(with(&disk(V39), Dir::Log, "log.1b", |log| log[60] ^= 1));
+    assert!(run.why().starts_with("log.1b is damaged at byte 16, after transaction 0x1a: "));
+    assert!(run.why().contains("truncate -s 16 log.1b"));
+    let run = recover(with(&disk(V39), Dir::Log, "log.18", |log| log[300] ^= 1));
+    assert!(run.why().starts_with("log.18 is damaged at byte 224, after transaction 0x19: "));
+    let run = recover(with(&disk(V39), Dir::Log, "log.18", |log| log[300..].fill(0)));
+    assert!(run.why().starts_with("log.18 is damaged at byte 224, after transaction 0x19: "));
+    assert_eq!(run.disk.file(Dir::Log, "log.18").map(<[u8]>::len), Some(360), "nothing changed");
+    let run = recover(with(&disk(V39), Dir::Log, "log.18", |log| log[332] = 1));
+    assert_eq!(run.zxid(), 0x1c, "what the next log goes on without was never history");
+}
+
+#[test]
+fn below_the_mark_is_rot_and_above_it_a_tear() {
+    let mut run = recover(TestDisk::new());
+    run.write(8);
+    let record = entry(1).len() + 13;
+    let damaged = |at: usize, synced: usize| {
+        let disk = with(&run.disk, Dir::Log, "log.1", |log| log[at] ^= 1);
+        let mark = Mark { log: Zxid(1), synced: synced as u64 };
+        recover(with(&disk, Dir::Log, MARK_NAME, |file| *file = mark.encode()))
+    };
+    let third = 16 + 2 * record + 20;
+    let torn = damaged(third, 0);
+    assert_eq!((torn.zxid(), torn.warnings().len()), (2, 1));
+    assert_eq!(damaged(third, 16 + 2 * record).zxid(), 2);
+    let rot = damaged(third, 16 + 2 * record + 1);
+    let offset = 16 + 2 * record;
+    let why = format!("log.1 is damaged at byte {offset}, after transaction 0x2: it was known");
+    assert!(rot.why().starts_with(&why), "{}", rot.why());
+}
+
+#[test]
+fn mixed_folders_a_second_server_and_a_failing_disk_are_refused() {
+    let mut mixed = disk(V39);
+    mixed.put(Dir::Snap, "log.30", b"");
+    assert!(recover(mixed).why().starts_with("snapshot directory has log files"));
+    let whole = recover(TestDisk::new()).disk.done;
+    for k in 0..whole {
+        let mut failing = TestDisk::new();
+        failing.fail_at = Some(k);
+        let run = recover(failing);
+        assert!(run.recovered.is_some() || !run.why().is_empty(), "operation {k}");
+    }
+}
+
+#[test]
+fn whatever_a_crash_leaves_holds_all_that_was_durable_and_only_a_prefix() {
+    let mut cut = 0;
+    for seed in 0..300_u64 {
+        let mut random = Random(seed);
+        let mut run = recover(TestDisk::new());
+        for life in 0..3 {
+            let (mut fx, served) = (Effects::new(), run.recovered.as_mut().expect("it serves"));
+            for _ in 0..random.below(6) {
+                for _ in 0..random.below(20) {
+                    let zxid = served.log.appended().next();
+                    served.log.append(zxid, &entry(zxid.0));
+                    if random.below(12) == 0 {
+                        served.log.roll();
+                    }
+                }
+                served.log.flush(&mut run.ids, &mut fx);
+                run.disk.take(&mut fx);
+                for _ in 0..random.below(9) {
+                    let Some(done) = run.disk.step(random.below(2) == 0) else { break };
+                    let result = done.result.as_ref().map(|d| d.view()).map_err(Clone::clone);
+                    served.log.on_file(done.op, &result, &mut run.ids, &mut fx);
+                    run.disk.take(&mut fx);
+                }
+            }
+            let (durable, appended) = (served.log.durable().0, served.log.appended().0);
+            run = recover(run.disk.crash(|| random.below(2) == 0));
+            let at = format!("seed {seed}, life {life}: {:?}", run.disk.halted);
+            assert!(run.recovered.is_some(), "{at}");
+            let zxid = run.zxid();
+            assert!((durable..=appended).contains(&zxid), "{at}: {durable} {zxid} {appended}");
+            let fresh = Tree::new(CONFIG.hash).node_count() as i64;
+            assert_eq!(run.served().tree.node_count() as i64, zxid + fresh, "{at}");
+            cut += run.warnings().len();
+        }
+    }
+    assert!(cut > 20, "tears were met: {cut}");
+}
+
+#[test]
+fn our_log_of_java_s_transactions_is_java_s_log() {
+    let mut run = recover(TestDisk::new());
+    let served = run.recovered.as_mut().expect("it serves");
+    let mut fx = Effects::new();
+    let mut scanner = LogScanner::new(V39[0].1.len() as u64);
+    scanner.push(V39[0].1);
+    while let Step::Record { zxid, entry, .. } = scanner.step() {
+        TxnEntry::decode(&mut Reader::new(entry)).expect("Java wrote it");
+        served.log.append(zxid, entry);
+    }
+    served.log.flush(&mut run.ids, &mut fx);
+    run.disk.take(&mut fx);
+    while run.disk.step(false).is_some() {}
+    let java = &V39[0].1[..V39[0].1.len() - 32];
+    assert_eq!(run.disk.file(Dir::Log, "log.1"), Some(java));
+    assert_eq!(vec![recover(run.disk).zxid()], [0x14]);
+}
+
+/// A small generator for choices; not for anything that matters.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+        (self.0 >> 33) % n
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What recovery says to people: what is wrong with a data directory, and the way out.
+
+use alloc::{
+    format,
+    string::{String, ToString},
+};
+
+use crate::{id::Zxid, io::FileError, log::MARK_NAME};
+
+pub(super) fn locked() -> String {
+    "another server is running on this data directory. Stop it, or give this one a dataDir of its \
+     own"
+    .to_string()
+}
+
+pub(super) fn unusable(error: &FileError, make: bool) -> String {
+    let cure = if make {
+        "Check that the folder exists, or can be made, and that the server may write there"
+    } else {
+        "Make the folder yourself: automatic creation is disabled (zookeeper.datadir.autocreate \
+         is false)"
+    };
+    format!("the data directory cannot be used: {error}. {cure}")
+}
+
+pub(super) fn mixed(why: &str) -> String {
+    format!("{why}. Check if dataLogDir and dataDir configuration is correct")
+}
+
+pub(super) fn unreadable(log: &str, error: &FileError) -> String {
+    format!(
+        "{log} could not be read: {error}. Nothing was changed. Look after the disk, or restore \
+         the file from a backup"
+    )
+}
+
+pub(super) fn rejected(snapshot: &str, why: &str) -> String {
+    format!("{snapshot} cannot be used: {why}. Going back to the one before it")
+}
+
+pub(super) fn rot(log: &str, offset: u64, last: Zxid, how: &str) -> String {
+    format!(
+        "{log} is damaged at byte {offset}, after transaction {last}: {how}. Nothing was changed. \
+         Restore the file from a backup, or copy the data directory of a healthy server. To give \
+         up every transaction after {last} instead: truncate -s {offset} {log}, and move away \
+         {MARK_NAME} and all logs and snapshots with later numbers"
+    )
+}
+
+pub(super) fn hole(last: Zxid, log: &str, compressed: Option<&str>) -> String {
+    let unread = compressed.map_or(String::new(), |name| {
+        format!(
+            " {name} may hold them, but is compressed: start Java ZooKeeper once without \
+             snapshot.compression.method, and it writes one that can be read here."
+        )
+    });
+    format!(
+        "the transactions after {last} and before the first of {log} are missing: a log was lost, \
+         or no snapshot could be read. Nothing was changed.{unread} Restore the missing files from \
+         a backup, or copy the data directory of a healthy server. To give up every transaction \
+         after {last} instead, move {log} and all that is newer away"
+    )
+}
+
+pub(super) fn lost(log: &str) -> String {
+    format!(
+        "{log} is missing, and transactions in it were durable. Nothing was changed. Restore it \
+         from a backup, and check that dataLogDir is right and its disk mounted. To give up these \
+         transactions instead, move {MARK_NAME} away"
+    )
+}
+
+pub(super) fn log_too_short(snapshot: &str, last: Zxid, compressed: bool) -> String {
+    let unread = if compressed {
+        "is compressed: start Java ZooKeeper once without snapshot.compression.method, and it \
+         writes one that can be read here"
+    } else {
+        "cannot be read: restore it, or the logs before it, from a backup, or copy the data \
+         directory of a healthy server"
+    };
+    format!(
+        "{snapshot} {unread}. Without it the data ends at transaction {last}, and later ones would \
+         be lost. Nothing was changed. To give them up instead, move {snapshot} away"
+    )
+}
+
+pub(super) fn no_first_snapshot() -> String {
+    "the first snapshot could not be written, and without one Java ZooKeeper could not start on \
+     this data directory. Make room, or give the server write access"
+        .to_string()
+}
+
+pub(super) fn takeover() -> String {
+    "another server's files were found and taken over: they stay until two snapshots of this \
+     server were read back"
+        .to_string()
+}
