@@ -12,11 +12,13 @@
 //! - [`watch`]: who wants to hear of which change
 //! - [`store`]: the machines that write and read the data directory
 //! - [`serve`]: who may do what, and what becomes of a request
+//! - [`client`]: a client and its session; uses only the ground floor
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod client;
 pub mod config;
 pub mod event;
 pub mod frame;

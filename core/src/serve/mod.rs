@@ -4,3 +4,5 @@
 pub mod auth;
 pub mod path;
 pub mod prep;
+pub mod stats;
+pub mod words;

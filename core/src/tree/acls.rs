@@ -8,10 +8,11 @@
 use alloc::{boxed::Box, vec::Vec};
 use core::hash::{BuildHasher, Hasher};
 
-use super::{chunks::Chunks, freeze::Visited, shards::Shards};
+use super::freeze::Visited;
 use crate::{
     hash::Keyed,
     jute::{Reader, Record, Write},
+    pieces::{Index, Slab},
     proto::{Acl, encode_acls},
 };
 
@@ -22,7 +23,7 @@ pub(super) const OPEN: u32 = 0;
 const OPEN_ID: i64 = -1;
 
 /// A list of who may do what, in its encoded form.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AclList {
     bytes: Box<[u8]>,
 }
@@ -48,7 +49,7 @@ impl AclList {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Slot {
     id: i64,
     list: AclList,
@@ -56,8 +57,9 @@ struct Slot {
     state: State,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
+    #[default]
     Free,
     Stored,
     /// Named by a snapshot that does not contain it.
@@ -68,10 +70,9 @@ enum State {
 #[derive(Clone, Debug)]
 pub(super) struct AclTable {
     hash: Keyed,
-    slots: Chunks<Slot>,
-    free: Vec<u32>,
-    by_list: Shards<u32>,
-    by_id: Shards<u32>,
+    slots: Slab<Slot>,
+    by_list: Index,
+    by_id: Index,
     stored: u32,
     last_id: i64,
     scratch: Vec<u8>,
@@ -87,15 +88,14 @@ struct Frozen {
 
 impl AclTable {
     pub(super) fn new(hash: Keyed) -> AclTable {
-        let mut slots = Chunks::new();
+        let mut slots = Slab::new();
         let list = AclList::new(&[Acl::OPEN]);
-        slots.push(Slot { id: OPEN_ID, list, refs: 0, state: State::Lost });
+        slots.insert(Slot { id: OPEN_ID, list, refs: 0, state: State::Lost });
         AclTable {
             hash,
             slots,
-            free: Vec::new(),
-            by_list: Shards::new(),
-            by_id: Shards::new(),
+            by_list: Index::new(),
+            by_id: Index::new(),
             stored: 0,
             last_id: 0,
             scratch: Vec::new(),
@@ -173,7 +173,7 @@ impl AclTable {
 
     /// Drops the lists that nobody uses, after loading.
     pub(super) fn purge(&mut self) {
-        for slot in 1..self.slots.len() {
+        for slot in 1..self.slots.end() {
             if self.slots[slot].refs == 0 && self.slots[slot].state != State::Free {
                 self.remove(slot);
             }
@@ -183,7 +183,7 @@ impl AclTable {
     /// Begins a walk over the table as it stands now: appends the head of its encoding.
     pub(super) fn freeze(&mut self, out: &mut Vec<u8>) {
         out.put_count(self.stored as usize);
-        self.frozen = Some(Frozen { visited: Visited::new(self.slots.len()), out: Vec::new() });
+        self.frozen = Some(Frozen { visited: Visited::new(self.slots.end()), out: Vec::new() });
     }
 
     /// Forgets the walk.
@@ -212,25 +212,22 @@ impl AclTable {
     }
 
     fn add(&mut self, id: i64, list: AclList, state: State) -> u32 {
-        let new = Slot { id, list, refs: 0, state };
-        let slot = match self.free.pop() {
-            Some(slot) => {
-                self.slots[slot] = new;
-                slot
-            }
-            None => self.slots.push(new),
-        };
+        let slot = self.slots.insert(Slot { id, list, refs: 0, state });
         if let Some(frozen) = &mut self.frozen {
             frozen.visited.first(slot);
         }
         let (slots, hash) = (&self.slots, self.hash);
         let id_hash = hash_id(hash, id);
-        self.by_id.insert(id_hash, slot, |s| hash_id(hash, slots[*s].id));
+        self.by_id.insert(id_hash, slot, |at| hash_id(hash, slots[at].id));
         self.last_id = self.last_id.max(id);
         if state == State::Stored {
             self.stored += 1;
-            let list_hash = hash_list(hash, slots[slot].list.encoded());
-            self.by_list.insert(list_hash, slot, |s| hash_list(hash, slots[*s].list.encoded()));
+            // Of two numbers for one list, which Java can write, only the first is given again.
+            let listed = self.find_list(self.slots[slot].list.encoded()).is_some();
+            if !listed {
+                let rehash = |at| hash_list(hash, slots[at].list.encoded());
+                self.by_list.insert(rehash(slot), slot, rehash);
+            }
         }
         slot
     }
@@ -242,25 +239,24 @@ impl AclTable {
             }
             self.frozen = Some(frozen);
         }
-        self.by_id.remove(hash_id(self.hash, self.slots[slot].id), |s| *s == slot);
+        self.by_id.remove(hash_id(self.hash, self.slots[slot].id), slot);
         if self.slots[slot].state == State::Stored {
             self.stored -= 1;
-            let list_hash = hash_list(self.hash, self.slots[slot].list.encoded());
-            self.by_list.remove(list_hash, |s| *s == slot);
+            let bytes = self.slots[slot].list.encoded();
+            if self.find_list(bytes) == Some(slot) {
+                self.by_list.remove(hash_list(self.hash, bytes), slot);
+            }
         }
-        let gone = &mut self.slots[slot];
-        gone.state = State::Free;
-        gone.list.bytes = Box::default();
-        self.free.push(slot);
+        self.slots.remove(slot);
     }
 
     fn find_list(&self, bytes: &[u8]) -> Option<u32> {
         let hash = hash_list(self.hash, bytes);
-        self.by_list.find(hash, |s| *self.slots[*s].list.bytes == *bytes).copied()
+        self.by_list.find(hash, |at| *self.slots[at].list.bytes == *bytes)
     }
 
     fn find_id(&self, id: i64) -> Option<u32> {
-        self.by_id.find(hash_id(self.hash, id), |s| self.slots[*s].id == id).copied()
+        self.by_id.find(hash_id(self.hash, id), |at| self.slots[at].id == id)
     }
 }
 

@@ -177,7 +177,7 @@ impl Tree {
         self.nodes.get_mut(parent).special_mut(parent_path);
         self.nodes.link_child(at);
         let (nodes, hash) = (&self.nodes, self.hash);
-        let rehash = |at: &u32| hash_name(hash, nodes.get(*at).parent, nodes.get(*at).name());
+        let rehash = |at| hash_name(hash, nodes.get(at).parent, nodes.get(at).name());
         self.index.insert(hash_name(hash, parent, name), at, rehash);
         self.join_ring(at, stat.owner);
         self.add(at, path);
@@ -193,7 +193,7 @@ impl Tree {
         let (acl, owner, parent) = (node.acl, node.owner(), node.parent);
         let bytes = len_of(node.data_len());
         self.data_size -= size(path, node.data());
-        self.index.remove(hash_name(self.hash, parent, node.name()), |it| *it == at);
+        self.index.remove(hash_name(self.hash, parent, node.name()), at);
         self.leave_ring(at, owner);
         self.nodes.unlink_child(at);
         self.nodes.remove(at);
@@ -263,18 +263,22 @@ impl Tree {
         match Owner::from_field(owner) {
             Owner::Persistent => {}
             Owner::Container | Owner::Ttl(_) => self.nodes.link_ring(&mut self.swept, at),
-            Owner::Ephemeral(session) => {
-                self.ephemerals += 1;
-                let (hash, key) = (self.hash.hash_one(session.0), self.hash);
-                if let Some(ring) = self.sessions.find_mut(hash, |ring| ring.session == session) {
-                    ring.len += 1;
-                    return self.nodes.link_ring(&mut ring.head, at);
-                }
-                let mut ring = Ring { session, head: NONE, len: 1 };
-                self.nodes.link_ring(&mut ring.head, at);
-                self.sessions.insert(hash, ring, |ring| key.hash_one(ring.session.0));
-            }
+            Owner::Ephemeral(session) => self.join_session(at, session),
         }
+    }
+
+    fn join_session(&mut self, at: u32, session: SessionId) {
+        self.ephemerals += 1;
+        let ring = self.locate_ring(session).unwrap_or_else(|| {
+            let new = self.rings.insert(Ring { session, head: NONE, len: 0 });
+            let (rings, key) = (&self.rings, self.hash);
+            let rehash = |at: u32| key.hash_one(rings[at].session.0);
+            self.rings_by_session.insert(key.hash_one(session.0), new, rehash);
+            new
+        });
+        let ring = &mut self.rings[ring];
+        ring.len += 1;
+        self.nodes.link_ring(&mut ring.head, at);
     }
 
     fn leave_ring(&mut self, at: u32, owner: i64) {
@@ -292,13 +296,13 @@ impl Tree {
 
     fn leave_session(&mut self, at: u32, session: SessionId) {
         self.ephemerals -= 1;
-        let hash = self.hash.hash_one(session.0);
-        let is_it = |ring: &Ring| ring.session == session;
-        let ring = self.sessions.find_mut(hash, is_it).expect("its owner has a ring");
+        let found = self.locate_ring(session).expect("its owner has a ring");
+        let ring = &mut self.rings[found];
         ring.len -= 1;
         self.nodes.unlink_ring(&mut ring.head, at);
         if ring.len == 0 {
-            self.sessions.remove(hash, is_it);
+            self.rings_by_session.remove(self.hash.hash_one(session.0), found);
+            self.rings.remove(found);
         }
     }
 }

@@ -2,8 +2,8 @@
 //! The tree of znodes: what the service is about.
 //!
 //! A million znodes of a hundred bytes fit into 200 MiB, and no change stalls for longer than the
-//! change itself takes, so there is one slab of small nodes ([`slab`]), one index over (parent,
-//! name) that grows shard by shard ([`shards`]), children in linked lists, and the znodes of a
+//! change itself takes, so there is one slab of small nodes, one index over (parent, name)
+//! that grows shard by shard, children in linked lists, and the znodes of a
 //! session, and those the sweeper minds, in linked rings. Nothing is ever copied whole.
 //!
 //! Only transactions change a tree ([`crate::txn::apply`]); the methods that do are in [`change`].
@@ -17,17 +17,16 @@ use core::hash::{BuildHasher, Hasher};
 use crate::{
     hash::Keyed,
     id::SessionId,
+    pieces::{self, Index},
     proto::{Acl, Stat, perms},
 };
 
 mod acls;
 mod change;
-mod chunks;
 pub mod digest;
 mod freeze;
 mod load;
 pub mod quota;
-mod shards;
 mod slab;
 mod stat;
 
@@ -37,7 +36,6 @@ pub use load::{LoadError, Loader};
 pub use stat::{Owner, StoredStat};
 
 use acls::AclTable;
-use shards::Shards;
 use slab::{NONE, Node, ROOT, Slab};
 
 /// The znode under which the service keeps its own.
@@ -54,9 +52,10 @@ pub struct NodeId(u32);
 pub struct Tree {
     hash: Keyed,
     nodes: Slab,
-    index: Shards<u32>,
+    index: Index,
     acls: AclTable,
-    sessions: Shards<Ring>,
+    rings: pieces::Slab<Ring>,
+    rings_by_session: Index,
     ephemerals: usize,
     /// First of the ring of containers and TTL znodes.
     swept: u32,
@@ -70,7 +69,7 @@ pub struct Tree {
 }
 
 /// The ephemeral znodes of a session.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Ring {
     session: SessionId,
     head: u32,
@@ -96,9 +95,10 @@ impl Tree {
         Tree {
             hash,
             nodes: Slab::new(),
-            index: Shards::new(),
+            index: Index::new(),
             acls: AclTable::new(hash),
-            sessions: Shards::new(),
+            rings: pieces::Slab::new(),
+            rings_by_session: Index::new(),
             ephemerals: 0,
             swept: NONE,
             sweeper: NONE,
@@ -207,7 +207,8 @@ impl Tree {
 
     /// The sessions that have ephemeral znodes, in order.
     pub fn ephemeral_owners(&self) -> Vec<SessionId> {
-        let mut owners: Vec<SessionId> = self.sessions.iter().map(|ring| ring.session).collect();
+        let rings = (0..self.rings.end()).map(|at| &self.rings[at]);
+        let mut owners: Vec<_> = rings.filter(|ring| ring.len > 0).map(|r| r.session).collect();
         owners.sort_unstable();
         owners
     }
@@ -242,7 +243,7 @@ impl Tree {
 
     /// How many znodes there are. As in Java, the root counts twice.
     pub fn node_count(&self) -> usize {
-        self.nodes.live() as usize + 1
+        self.nodes.live() + 1
     }
 
     /// Bytes of all paths and data.
@@ -268,11 +269,11 @@ impl Tree {
     }
 
     fn locate_child(&self, parent: u32, name: &[u8]) -> Option<u32> {
-        let is_it = |at: &u32| {
-            let node = self.nodes.get(*at);
+        let is_it = |at: u32| {
+            let node = self.nodes.get(at);
             node.parent == parent && node.name() == name
         };
-        self.index.find(hash_name(self.hash, parent, name), is_it).copied()
+        self.index.find(hash_name(self.hash, parent, name), is_it)
     }
 
     /// The path as snapshots and the digest have it: that of the root is empty.
@@ -304,7 +305,12 @@ impl Tree {
     }
 
     fn ring(&self, session: SessionId) -> Option<&Ring> {
-        self.sessions.find(self.hash.hash_one(session.0), |ring| ring.session == session)
+        self.locate_ring(session).map(|at| &self.rings[at])
+    }
+
+    fn locate_ring(&self, session: SessionId) -> Option<u32> {
+        let is_it = |at: u32| self.rings[at].session == session;
+        self.rings_by_session.find(self.hash.hash_one(session.0), is_it)
     }
 }
 

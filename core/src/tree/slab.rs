@@ -7,11 +7,11 @@
 
 use alloc::{boxed::Box, vec::Vec};
 
-use super::{acls, chunks::Chunks, digest, stat::StoredStat};
-use crate::id::Zxid;
+use super::{acls, digest, stat::StoredStat};
+use crate::{id::Zxid, pieces};
 
 /// No znode.
-pub(super) const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = pieces::NIL;
 
 /// The parent of a slot that holds no znode.
 const FREE: u32 = u32::MAX - 1;
@@ -35,10 +35,26 @@ pub(super) struct Node {
     pub(super) acl: u32,
     /// The parent's slot; in a free slot, [`FREE`].
     pub(super) parent: u32,
-    /// The next sibling; in a free slot, the next free one.
+    /// The next sibling.
     pub(super) next: u32,
     /// The sibling before, or of a first child the last.
     pub(super) prev: u32,
+}
+
+/// A free slot.
+impl Default for Node {
+    fn default() -> Node {
+        Node {
+            czxid: Zxid::ZERO,
+            ctime: 0,
+            body: Box::default(),
+            special: None,
+            acl: acls::OPEN,
+            parent: FREE,
+            next: NONE,
+            prev: NONE,
+        }
+    }
 }
 
 /// What few znodes need.
@@ -205,27 +221,24 @@ fn body(name: &[u8], data: Option<&[u8]>) -> Box<[u8]> {
 /// All znodes, by slot.
 #[derive(Clone, Debug)]
 pub(super) struct Slab {
-    nodes: Chunks<Node>,
-    free: u32,
-    live: u32,
+    nodes: pieces::Slab<Node>,
 }
 
 impl Slab {
     /// A root and nothing else.
     pub(super) fn new() -> Slab {
-        let mut slab = Slab { nodes: Chunks::new(), free: NONE, live: 0 };
-        let root = slab.add(NONE, b"", Some(b""), Zxid::ZERO, 0);
-        slab.nodes[root].acl = acls::OPEN;
+        let mut slab = Slab { nodes: pieces::Slab::new() };
+        slab.add(NONE, b"", Some(b""), Zxid::ZERO, 0);
         slab
     }
 
-    pub(super) fn live(&self) -> u32 {
-        self.live
+    pub(super) fn live(&self) -> usize {
+        self.nodes.len()
     }
 
     /// One more than the highest slot ever used.
     pub(super) fn slots(&self) -> u32 {
-        self.nodes.len()
+        self.nodes.end()
     }
 
     pub(super) fn is_live(&self, at: u32) -> bool {
@@ -252,29 +265,14 @@ impl Slab {
         ctime: i64,
     ) -> u32 {
         let body = body(name, data);
-        let (special, acl) = (None, acls::OPEN);
-        let node = Node { czxid, ctime, body, special, acl, parent, next: NONE, prev: NONE };
-        self.live += 1;
-        if self.free == NONE {
-            let at = self.nodes.push(node);
-            assert!(at < FREE, "fewer znodes than slot numbers");
-            return at;
-        }
-        let at = self.free;
-        self.free = self.nodes[at].next;
-        self.nodes[at] = node;
+        let at = self.nodes.insert(Node { czxid, ctime, body, parent, ..Node::default() });
+        assert!(at < FREE, "fewer znodes than slot numbers");
         at
     }
 
     /// Frees the slot of a znode that is linked nowhere any more.
     pub(super) fn remove(&mut self, at: u32) {
-        let node = &mut self.nodes[at];
-        node.body = Box::default();
-        node.special = None;
-        node.parent = FREE;
-        node.next = self.free;
-        self.free = at;
-        self.live -= 1;
+        self.nodes.remove(at);
     }
 
     /// Makes a znode the last child of its parent, which has its special numbers.
