@@ -26,7 +26,7 @@ pub struct Fired {
 /// What a transaction came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// The error of its reply, or 0.
+    /// The error of its reply, or 0; a multi says its errors in its results.
     pub err: i32,
     /// The body of its reply.
     pub body: Vec<u8>,
@@ -81,9 +81,6 @@ impl Model {
             let stat = self.apply_one(header, txn, applied)?;
             result_header(txn.op(), false, 0, &mut applied.body);
             reply(txn, stat, &mut applied.body);
-        }
-        if let Some(Txn::Error { err }) = failed_at.map(|at| &txns[at]) {
-            applied.err = *err;
         }
         result_header(OpCode::Error, true, -1, &mut applied.body);
         Ok(())

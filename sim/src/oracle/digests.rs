@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The digest logged behind a transaction is that of the model's tree after it, computed from
+//! scratch by the formula of Java's `DigestCalculator`, version 2.
+
+use menagerie_core::txn::{TxnDigest, TxnHeader};
+
+use super::{Check, Property, Violation};
+use crate::model::{Model, Znode};
+
+/// A transaction was applied to the model.
+pub fn check(model: &Model, header: &TxnHeader, logged: Option<TxnDigest>) -> Check {
+    let Some(logged) = logged else { return Ok(()) };
+    let expected = TxnDigest { version: 2, digest: digest(model) };
+    if logged != expected {
+        let what = format!("{}: logged {logged:x?}, the tree has {expected:x?}", header.zxid);
+        return Err(Violation::new(Property::Digests, what));
+    }
+    Ok(())
+}
+
+fn digest(model: &Model) -> u64 {
+    let covered = |(path, _): &(&Vec<u8>, _)| !path.starts_with(b"/zookeeper/");
+    let sum = |sum: u64, (path, node): (&Vec<u8>, &Znode)| sum.wrapping_add(of_node(path, node));
+    model.nodes().filter(covered).fold(0, sum)
+}
+
+fn of_node(path: &[u8], node: &Znode) -> u64 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(if path == b"/" { b"" } else { path });
+    crc.update(node.data.as_deref().unwrap_or_default());
+    let stat = &node.stat;
+    for long in [stat.czxid.0, stat.mzxid.0, stat.pzxid.0, stat.ctime, stat.mtime] {
+        crc.update(&long.to_be_bytes());
+    }
+    for int in [stat.version, stat.cversion, stat.aversion] {
+        crc.update(&int.to_be_bytes());
+    }
+    crc.update(&stat.ephemeral_owner.to_be_bytes());
+    u64::from(crc.finalize())
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A session's requests are answered one by one in the order in which they were sent, and no reply
+//! is older than what any client had been told when its request was sent.
+
+use std::sync::Arc;
+
+use menagerie_core::{
+    id::{LinkId, Zxid},
+    proto::{ReplyHeader, XID_AUTH, XID_PING},
+};
+
+use super::{
+    Check, Property, Violation,
+    ghost::{Arrived, Link},
+};
+
+/// Whether replies with this xid stand outside the order.
+pub fn is_aside(xid: i32) -> bool {
+    matches!(xid, XID_PING | XID_AUTH)
+}
+
+/// Takes the request that a reply answers.
+pub fn answered(
+    link: &mut Link,
+    name: LinkId,
+    header: &ReplyHeader,
+) -> Result<Arc<Arrived>, Violation> {
+    let taken = if is_aside(header.xid) {
+        let at = link.asides.iter().position(|arrived| arrived.xid == header.xid);
+        at.and_then(|at| link.asides.remove(at))
+    } else if link.requests.front().is_some_and(|first| first.xid == header.xid) {
+        link.requests.pop_front()
+    } else {
+        None
+    };
+    let Some(arrived) = taken else {
+        let next = link.requests.front().map(|arrived| arrived.xid);
+        return broken(format!("link {}: {header:?} answers nothing; next is {next:?}", name.0));
+    };
+    if header.zxid.0 < arrived.told && header.zxid.0 >= 0 && arrived.xid != XID_AUTH {
+        let (told, got) = (Zxid(arrived.told), header.zxid);
+        return broken(format!("link {}: a reply at {got} after someone saw {told}", name.0));
+    }
+    Ok(arrived)
+}
+
+fn broken<T>(what: String) -> Result<T, Violation> {
+    Err(Violation::new(Property::SessionFifo, what))
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every logged transaction is exactly what its request must become on the tree just before it, or
+//! the server's own doing for a reason; no request becomes two, and none is answered before one.
+//!
+//! The log is one order, so with this an acknowledged write takes effect exactly once between its
+//! invocation and its reply, and an unanswered one at most once.
+
+use menagerie_core::{
+    proto::{OpCode, Request},
+    txn::Txn,
+};
+
+use super::{Check, Property, Violation, ghost::Proposed};
+use crate::model::{Judged, Model, judge, may_sweep};
+
+/// A history that cannot be.
+pub fn broken(what: String) -> Check {
+    Err(Violation::new(Property::Writes, what))
+}
+
+/// A transaction is about to be applied to the model.
+pub fn check(model: &Model, proposed: &Proposed, txn: &Txn<'_>) -> Check {
+    let header = &proposed.header;
+    let Some(arrived) = &proposed.request else {
+        return own(model, proposed, txn);
+    };
+    let Some(request) = arrived.request() else { return Ok(()) };
+    let judged = match (&request, txn) {
+        (Request::CloseSession, Txn::CloseSession { .. }) => return Ok(()),
+        _ => judge(model, header, &arrived.caller(), &request),
+    };
+    let logged = Judged { op: header.op, body: proposed.body.clone() };
+    if judged != logged {
+        return broken(format!(
+            "{} of session {} came of {request:?}\n  logged:   {}\n  expected: {}",
+            header.zxid,
+            header.session,
+            show(&logged),
+            show(&judged),
+        ));
+    }
+    Ok(())
+}
+
+/// What the server does of itself: open sessions, close those that are silent, sweep.
+fn own(model: &Model, proposed: &Proposed, txn: &Txn<'_>) -> Check {
+    let header = &proposed.header;
+    let known = model.sessions.contains_key(&header.session.0);
+    let right = match txn {
+        Txn::CreateSession { timeout_ms } => *timeout_ms > 0,
+        Txn::CloseSession { .. } => known,
+        Txn::Delete { path, container: true } => may_sweep(model, path, header.time),
+        // A sweep that came too late is logged as the error it is.
+        Txn::Error { .. } => header.session.0 == 0,
+        _ => false,
+    };
+    if right {
+        return Ok(());
+    }
+    let op = OpCode::from_code(header.op);
+    broken(format!(
+        "{} ({op:?}, session {}, cxid {}) answers no request: {txn:?}",
+        header.zxid, header.session, header.cxid
+    ))
+}
+
+fn show(judged: &Judged) -> String {
+    let mut reader = menagerie_core::jute::Reader::new(&judged.body);
+    match Txn::decode(judged.op, &mut reader) {
+        Ok(txn) => format!("{txn:?}"),
+        Err(_) => format!("op {} body {:02x?}", judged.op, judged.body),
+    }
+}
