@@ -5,4 +5,5 @@
 pub mod clock;
 pub mod disk;
 pub mod model;
+pub mod oracle;
 pub mod rng;

@@ -10,7 +10,7 @@ use menagerie_core::{
 };
 
 use super::{
-    Check, Property, Violation,
+    Property, Violation,
     ghost::{Arrived, Link},
 };
 

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use menagerie_core::{
-    id::{FileId, OpId},
+    id::{FileId, LaneId, OpId},
     io::{Dir, FileOp},
     jute::{Reader, Record},
     txn::TxnEntry,
@@ -23,6 +23,10 @@ struct LogFile {
     rest: Vec<u8>,
     /// Whether its name may be lost with the power.
     unnamed: bool,
+    /// The lane that appends to it: syncs of other lanes promise nothing about it.
+    lane: Option<LaneId>,
+    /// The newest record that a sync of the file covered.
+    synced: i64,
 }
 
 /// The server's log as its file operations tell it.
@@ -40,7 +44,13 @@ pub struct LogTap {
 
 impl LogTap {
     /// An operation was ordered; gives each whole record it appends to `record`.
-    pub fn ordered(&mut self, op: OpId, what: &FileOp, mut record: impl FnMut(&TxnEntry<'_>)) {
+    pub fn ordered(
+        &mut self,
+        lane: LaneId,
+        op: OpId,
+        what: &FileOp,
+        mut record: impl FnMut(&TxnEntry<'_>),
+    ) {
         match what {
             FileOp::Create { file, dir: Dir::Log, name } if name.starts_with("log.") => {
                 self.files.insert(*file, LogFile { unnamed: true, ..LogFile::default() });
@@ -50,6 +60,7 @@ impl LogTap {
             }
             FileOp::Write { file, offset, data } => {
                 let Some(log) = self.files.get_mut(file) else { return };
+                log.lane = Some(lane);
                 let (open, last) = (&mut self.open, &mut self.last);
                 log.append(*offset, data, |entry| {
                     *last = entry.header.zxid.0;
@@ -57,7 +68,9 @@ impl LogTap {
                     record(entry);
                 });
             }
-            FileOp::Sync { file } if self.files.contains_key(file) => {
+            FileOp::Sync { file }
+                if self.files.get(file).is_some_and(|log| log.lane == Some(lane)) =>
+            {
                 self.syncs.insert(op, (*file, self.last));
             }
             FileOp::SyncDir { dir: Dir::Log } => {
@@ -70,15 +83,20 @@ impl LogTap {
 
     /// An operation ended well.
     pub fn done(&mut self, op: OpId) {
-        if let Some((file, upto)) = self.syncs.remove(&op)
-            && self.files.get(&file).is_some_and(|log| !log.unnamed)
-        {
-            self.open.retain(|zxid, of| *of != file || *zxid > upto);
+        if let Some((file, upto)) = self.syncs.remove(&op) {
+            self.settle(file, |log| log.synced = log.synced.max(upto));
         }
         for file in self.names.remove(&op).unwrap_or_default() {
-            if let Some(log) = self.files.get_mut(&file) {
-                log.unnamed = false;
-            }
+            self.settle(file, |log| log.unnamed = false);
+        }
+    }
+
+    fn settle(&mut self, file: FileId, change: impl FnOnce(&mut LogFile)) {
+        let Some(log) = self.files.get_mut(&file) else { return };
+        change(log);
+        if !log.unnamed {
+            let synced = log.synced;
+            self.open.retain(|zxid, of| *of != file || *zxid > synced);
         }
     }
 
@@ -157,16 +175,14 @@ mod tests {
             FileOp::Write { file, offset: 0, data },
             FileOp::Sync { file },
             FileOp::SyncDir { dir: Dir::Log },
-            FileOp::Sync { file },
         ];
         for (n, what) in ops.iter().enumerate() {
-            tap.ordered(OpId(n as u64), what, |entry| seen.push(entry.header.zxid.0));
+            tap.ordered(LaneId(1), OpId(n as u64), what, |entry| seen.push(entry.header.zxid.0));
         }
         assert_eq!(seen, [1, 2]);
         tap.done(OpId(2));
         assert_eq!(tap.durable(), 0, "the name may be lost");
         tap.done(OpId(3));
-        tap.done(OpId(4));
         assert_eq!(tap.durable(), 2);
     }
 }

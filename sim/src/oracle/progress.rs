@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Once the faults are over, the server comes up, every client is connected again, and every
+//! request is answered within a bounded time.
+
+use menagerie_core::id::Zxid;
+
+use super::{Check, Property, Violation, ghost::Ghost};
+
+/// How long a request may wait in a healthy world, in microseconds.
+pub const PATIENCE: u64 = 5_000_000;
+
+/// The world has been healthy for a while; it is `at` now.
+pub fn healed(ghost: &Ghost, at: u64) -> Check {
+    for (name, link) in &ghost.links {
+        let Some(first) = link.requests.front().filter(|_| !link.excused) else { continue };
+        if at.saturating_sub(first.at) > PATIENCE {
+            let what = format!(
+                "link {} of session {} waits since {} us for its answer to {:?}",
+                name.0,
+                Zxid(first.session),
+                first.at,
+                first.request(),
+            );
+            return Err(Violation::new(Property::Progress, what));
+        }
+    }
+    Ok(())
+}
+
+/// A client that should be connected by now is not.
+pub fn not_connected(client: usize, since: u64) -> Violation {
+    let what = format!("client {client} is not connected, {since} us after the faults ended");
+    Violation::new(Property::Progress, what)
+}
