@@ -4,6 +4,10 @@
 
 pub mod clock;
 pub mod disk;
+pub mod faults;
 pub mod model;
+pub mod net;
 pub mod oracle;
+pub mod probe;
 pub mod rng;
+pub mod tally;

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Named things that must happen sometimes: a campaign that never sees one of them tests less than
+//! it says. At a thousand seeds an unhit probe is a failure.
+
+macro_rules! probes {
+    ($($name:ident = $text:literal,)*) => {
+        /// Something that must happen sometimes.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[allow(missing_docs)]
+        pub enum Probe {
+            $($name,)*
+        }
+
+        impl Probe {
+            /// All probes.
+            pub const ALL: &'static [Probe] = &[$(Probe::$name,)*];
+
+            /// What happened, for people.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Probe::$name => $text,)*
+                }
+            }
+        }
+    };
+}
+
+probes! {
+    SessionResumed = "a session resumed on a new link",
+    ResumedAfterCrash = "a session resumed after a crash of the server",
+    ResumedAfterTornTail = "a session resumed after a torn write",
+    ResumedWithWatches = "watches were set again on a new link",
+    MissedEventTold = "a watch set again told what it had missed",
+    SessionExpired = "a session expired",
+    ExpiredWithEphemerals = "a session expired and its ephemerals went with it",
+    ExpiredAfterFreeze = "a session expired while the server was frozen",
+    ClosedWithEphemerals = "a client closed its session and its ephemerals went with it",
+    MultiDone = "a multi did all its operations",
+    MultiFailedFirst = "a multi failed on its first op",
+    MultiFailedLast = "a multi failed on its last op",
+    SequentialMade = "a sequential znode was made",
+    ContainerSwept = "an empty container was swept",
+    TtlSwept = "an aged TTL znode was swept",
+    Denied = "an ACL denied a request",
+    AclMasked = "an ACL was shown to someone with an identity",
+    BadVersion = "a version did not fit",
+    EventFired = "a one-shot watch fired",
+    RecursiveFired = "a persistent or recursive watch fired",
+    EventsPipelined = "several events reached one link in one turn",
+    TurnBatched = "a turn took more than three inputs",
+    FrameCut = "a frame arrived in pieces",
+    ResetMidFrame = "a link was reset within a frame",
+    Paused = "the server paused a link",
+    CrashMidTurn = "the process died between two effects of a turn",
+    TornWrite = "a power loss tore a write",
+    EntryLost = "a power loss undid a folder entry",
+    TornTail = "a recovery cut a torn tail",
+    UntoldSurvived = "a write that nobody was told of survived a crash",
+    UntoldLost = "a write that nobody was told of was lost in a crash",
+    SnapshotWritten = "a snapshot was finished",
+    SnapshotFailed = "a snapshot failed and service went on",
+    HaltedOnDisk = "the server halted on a failing disk",
+    HaltedOnLock = "the server refused a locked directory",
+    RecoveryFailed = "a recovery gave up on a failing disk",
+    RecoveredTwice = "a server recovered after a crash in recovery",
+    StoppedCleanly = "the server stopped cleanly",
+    WrongPassword = "a wrong password was turned away",
+    ZxidAhead = "a client that saw too much was turned away",
+    WordAnswered = "a four-letter word was answered",
+    RudeHungUp = "a rude client was hung up on",
+    OversizedAnswered = "an oversized request was answered",
+    ConnectionLoss = "a client lost the link under a request",
+    LateForClosing = "a request came after its session was closed",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probes_have_names_of_their_own() {
+        let mut names: Vec<&str> = Probe::ALL.iter().map(|probe| probe.name()).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), Probe::ALL.len());
+    }
+}
