@@ -50,6 +50,11 @@ pub enum Event {
         /// Its negotiated timeout in milliseconds.
         timeout_ms: u32,
     },
+    /// A session came back on a new connection.
+    SessionResumed {
+        /// The session.
+        session: SessionId,
+    },
     /// A session was not heard of for its timeout and is being closed.
     SessionExpired {
         /// The session.
@@ -77,7 +82,7 @@ impl Event {
         match self {
             Event::Recovered { .. } => Level::Info,
             Event::TornTail { .. } | Event::HungUp { .. } => Level::Warn,
-            Event::SessionOpened { .. } => Level::Debug,
+            Event::SessionOpened { .. } | Event::SessionResumed { .. } => Level::Debug,
             Event::SessionExpired { .. } => Level::Info,
             Event::Note { level, .. } => *level,
         }
@@ -100,6 +105,7 @@ impl fmt::Display for Event {
             Event::SessionOpened { session, timeout_ms } => {
                 write!(f, "session {session} opened, timeout {timeout_ms} ms")
             }
+            Event::SessionResumed { session } => write!(f, "session {session} resumed"),
             Event::SessionExpired { session } => write!(f, "session {session} expired"),
             Event::HungUp { link, why } => write!(f, "link {} hung up on: {why}", link.0),
             Event::Note { text, .. } => f.write_str(text),

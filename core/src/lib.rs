@@ -27,6 +27,7 @@ pub mod id;
 pub mod io;
 pub mod jute;
 pub mod log;
+pub mod node;
 pub mod pieces;
 pub mod proto;
 pub mod serve;

@@ -11,6 +11,14 @@
 pub enum Mutation {
     /// Writes are acknowledged before the log's sync completed.
     AckBeforeSync,
+    /// A client that has seen more than this server is let in.
+    ClientZxidUnchecked,
+    /// Requests do not count as signs of life.
+    RequestsDoNotTouch,
+    /// A read is answered ahead of its own link's writes.
+    ReadOvertakesWrite,
+    /// A sync is answered without waiting for what was proposed before it.
+    SyncDoesNotWait,
     /// The folder is not synced after a log was created in it.
     LogNameNotSynced,
     /// A snapshot takes its name before its content is durable.

@@ -6,3 +6,17 @@ pub mod path;
 pub mod prep;
 pub mod stats;
 pub mod words;
+
+mod answer;
+mod commit;
+mod conn;
+mod handshake;
+mod pending;
+mod read;
+mod requests;
+mod server;
+mod sweep;
+mod talk;
+
+pub use server::{Inherited, Server};
+pub use talk::Facts;

@@ -91,6 +91,13 @@ impl Buckets {
         self.lists.first_key_value().map(|(&due, _)| Instant::from_millis(due))
     }
 
+    /// The first bucket after a time, or the first of all.
+    pub(super) fn after(&self, after: Option<Instant>) -> Option<Bucket> {
+        let from = after.map_or(0, |after| after.millis() + 1);
+        let (&due, list) = self.lists.range(from..).next()?;
+        Some(Bucket { due: Instant::from_millis(due), len: list.len })
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = Bucket> {
         let bucket =
             |(&due, list): (&u64, &List)| Bucket { due: Instant::from_millis(due), len: list.len };

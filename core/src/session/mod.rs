@@ -247,6 +247,11 @@ impl<Z: Zoo> Sessions<Z> {
         self.buckets.iter()
     }
 
+    /// The first expiry bucket after a time, or the first of all.
+    pub fn bucket_after(&self, after: Option<Instant>) -> Option<Bucket> {
+        self.buckets.after(after)
+    }
+
     /// The sessions of a bucket, in the order in which they came to it.
     pub fn in_bucket(&self, bucket: Bucket) -> impl Iterator<Item = SessionId> {
         self.buckets.members(&self.table, bucket).map(|at| self.table[at].id)

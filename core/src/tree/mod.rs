@@ -47,6 +47,15 @@ pub const CONFIG: &[u8] = b"/zookeeper/config";
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u32);
 
+/// A line of [`Tree::next_owned`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owned {
+    /// A session that owns ephemeral znodes; they follow.
+    Session(SessionId),
+    /// An ephemeral znode.
+    Znode(NodeId),
+}
+
 /// The tree of znodes.
 #[derive(Clone, Debug)]
 pub struct Tree {
@@ -198,6 +207,36 @@ impl Tree {
         let head = self.ring(session).map_or(NONE, |ring| ring.head);
         let after = move |at: &NodeId| some(self.nodes.ring_after(head, at.0));
         core::iter::successors(some(head), after)
+    }
+
+    /// The next line of a list of sessions, each followed by its ephemeral znodes. The cursor
+    /// begins at 0; a walk survives changes, though it may miss the rest of a session's then.
+    pub fn next_owned(&self, cursor: &mut u64) -> Option<Owned> {
+        /// Low half of the cursor: 0 before a session, 1 before its first znode, else behind one.
+        const BEHIND: u32 = 2;
+        let (mut ring, mut low) = ((*cursor >> 32) as u32, *cursor as u32);
+        while ring < self.rings.end() {
+            let Ring { session, head, len } = self.rings[ring];
+            let next = match low {
+                _ if len == 0 => None,
+                0 => {
+                    *cursor = u64::from(ring) << 32 | 1;
+                    return Some(Owned::Session(session));
+                }
+                1 => some(head),
+                behind => {
+                    let at = NodeId(behind - BEHIND);
+                    let still = self.owner(at) == Owner::Ephemeral(session);
+                    still.then(|| self.nodes.ring_after(head, at.0)).and_then(some)
+                }
+            };
+            if let Some(node) = next {
+                *cursor = u64::from(ring) << 32 | u64::from(node.0 + BEHIND);
+                return Some(Owned::Znode(node));
+            }
+            (ring, low) = (ring + 1, 0);
+        }
+        None
     }
 
     /// How many ephemeral znodes a session has.

@@ -24,7 +24,7 @@ pub enum WalkItem<'a> {
 }
 
 /// A walk under way; [`Watches::end_walk`] ends it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Walk {
     id: u64,
 }

@@ -27,12 +27,12 @@ use crate::{
 };
 
 /// A word's answer, being written.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     state: State,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     Connections { cursor: u64, full: bool },
     Sessions { after: Option<Instant> },
@@ -220,12 +220,12 @@ fn sessions(after: Option<Instant>, figures: &impl Figures, now: Now, out: &mut 
     State::Sessions { after: Some(bucket.due) }
 }
 
-fn ephemeral(line: Ephemeral<'_>, out: &mut Vec<u8>) {
+fn ephemeral(line: Ephemeral, out: &mut Vec<u8>) {
     match line {
         Ephemeral::Session(session) => put!(out, "{session}:\n"),
         Ephemeral::Path(path) => {
             out.push(b'\t');
-            out.extend_from_slice(path);
+            out.extend_from_slice(&path);
             out.push(b'\n');
         }
     }

@@ -11,6 +11,7 @@ mod date;
 mod tests;
 mod text;
 
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 pub use answer::{Answer, refuse};
@@ -219,12 +220,12 @@ pub struct Connection<'a> {
 }
 
 /// One line of the ephemerals in `dump`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ephemeral<'a> {
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ephemeral {
     /// A session that owns some; they follow.
     Session(SessionId),
     /// A znode of the session before.
-    Path(&'a [u8]),
+    Path(Vec<u8>),
 }
 
 /// One line of watches in `wchc` and `wchp`.
@@ -256,7 +257,7 @@ pub trait Figures {
     /// The sessions of a bucket.
     fn in_bucket(&self, bucket: Bucket, give: &mut dyn FnMut(SessionId));
     /// The next line of ephemerals.
-    fn ephemeral(&self, cursor: &mut u64) -> Option<Ephemeral<'_>>;
+    fn ephemeral(&self, cursor: &mut u64) -> Option<Ephemeral>;
     /// The next digest of the tree that is remembered.
     fn digest(&self, cursor: &mut u64) -> Option<(Zxid, u64)>;
     /// [`crate::watch::Watches::begin_walk`].

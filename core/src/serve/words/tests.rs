@@ -117,9 +117,11 @@ impl Figures for World {
         give(SESSION);
     }
 
-    fn ephemeral(&self, cursor: &mut u64) -> Option<Ephemeral<'_>> {
+    fn ephemeral(&self, cursor: &mut u64) -> Option<Ephemeral> {
         *cursor += 1;
-        [Ephemeral::Session(SESSION), Ephemeral::Path(b"/e")].get(*cursor as usize - 1).copied()
+        [Ephemeral::Session(SESSION), Ephemeral::Path(b"/e".to_vec())]
+            .get(*cursor as usize - 1)
+            .cloned()
     }
 
     fn digest(&self, cursor: &mut u64) -> Option<(Zxid, u64)> {

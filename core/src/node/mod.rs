@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The node: one server, from its first look at the disk to its halt.
+//!
+//! # Driving it
+//!
+//! ```text
+//! node.handle(now, input, &mut effects)   any number of times, then
+//! node.flush(now, &mut effects)           once: the end of a turn
+//! node.poll_timeout()                     when to send Input::Time, whatever else happens
+//! ```
+//!
+//! A new node has done nothing: the first turn, begun with [`Input::Time`], looks at the disk.
+//! After `flush`, execute the effects and clear them. The laws stand on [`Input`] and [`Effects`].
+//!
+//! ```text
+//! Idle --first input--> Recovering --all read--> Serving --asked to stop--> Stopping --> Over
+//!                            `-- rot, no disk ------- a write failed ---------------------^
+//! ```
+
+mod snapshots;
+
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use core::net::SocketAddr;
+
+use snapshots::Snapshots;
+
+use crate::{
+    config::ServerConfig,
+    event::Event,
+    hash::Keyed,
+    id::{AskId, LinkId, OpId},
+    io::{Effect, Effects, Exit, FileError, FileOutput, Frame, Input, Port, Question},
+    serve::{Facts, Inherited, Server, words},
+    store::{Ids, LogConfig, Recovered, Recovery, RecoveryConfig},
+    time::{Instant, Now},
+    zoo::{Sound, Zoo},
+};
+
+/// What a node needs to know before its first turn.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The configuration.
+    pub config: ServerConfig,
+    /// The key of every hash table; no behaviour depends on it.
+    pub hash_key: (u64, u64),
+    /// The seed of all randomness.
+    pub seed: u64,
+    /// What people are told of the process.
+    pub facts: Facts,
+}
+
+/// One server.
+#[derive(Clone)]
+pub struct Node<Z: Zoo = Sound> {
+    zoo: Z,
+    config: Arc<ServerConfig>,
+    hash: Keyed,
+    facts: Facts,
+    ids: Ids,
+    snapshots: Snapshots<Z>,
+    mode: Mode<Z>,
+    /// Links that came before there was a server to take them.
+    early: Vec<(LinkId, SocketAddr)>,
+    now: Now,
+}
+
+#[derive(Clone)]
+enum Mode<Z: Zoo> {
+    Idle,
+    Recovering(Box<Recovery<Z>>),
+    Serving(Box<Server<Z>>),
+    /// Takes nothing more; halts once the log is at rest.
+    Stopping(Box<Server<Z>>),
+    Over,
+}
+
+impl<Z: Zoo> Node<Z> {
+    /// A node that has done nothing yet.
+    pub fn new(setup: Setup) -> Node<Z> {
+        let zoo = Z::default();
+        Node {
+            zoo,
+            hash: Keyed::new(setup.hash_key),
+            facts: setup.facts,
+            ids: Ids::new(),
+            snapshots: Snapshots::new(zoo, setup.seed, &setup.config),
+            mode: Mode::Idle,
+            early: Vec::new(),
+            now: Now::default(),
+            config: Arc::new(setup.config),
+        }
+    }
+
+    /// Takes one input.
+    ///
+    /// # Panics
+    /// When the driver breaks the contract: a frame on a link that is not up, the end of an
+    /// operation that was not ordered.
+    pub fn handle(&mut self, now: Now, input: Input<'_>, fx: &mut Effects) {
+        self.now = now;
+        if matches!(self.mode, Mode::Idle) {
+            self.start(fx);
+        }
+        match input {
+            Input::File { op, result } => self.on_file(now, op, &result, fx),
+            Input::Ask { ask, question } => self.on_question(ask, question, fx),
+            Input::LinkUp { link, port: Port::Client, peer } => match &mut self.mode {
+                Mode::Serving(server) => server.on_link_up(link, peer, now, fx),
+                _ => self.early.push((link, peer)),
+            },
+            Input::LinkDown { link } => match &mut self.mode {
+                Mode::Serving(server) | Mode::Stopping(server) => server.on_link_down(link),
+                _ => self.early.retain(|(early, _)| *early != link),
+            },
+            Input::Frame { link, frame } => match &mut self.mode {
+                Mode::Serving(server) => server.on_frame(link, now, frame, fx),
+                _ => refuse(link, frame, fx),
+            },
+            Input::Drained { link, bytes } => {
+                if let Mode::Serving(server) = &mut self.mode {
+                    server.on_drained(link, bytes, fx);
+                }
+            }
+            Input::Time => {
+                if let Mode::Serving(server) = &mut self.mode {
+                    server.on_time(now, fx);
+                }
+            }
+        }
+    }
+
+    /// Ends a turn: what was staged for the log becomes a batch, unless one is under way.
+    pub fn flush(&mut self, now: Now, fx: &mut Effects) {
+        self.now = now;
+        match &mut self.mode {
+            Mode::Serving(server) => {
+                self.snapshots.consider(server, &mut self.ids, fx);
+                server.flush(&mut self.ids, fx);
+            }
+            Mode::Stopping(server) => {
+                server.flush(&mut self.ids, fx);
+                if server.is_at_rest() {
+                    fx.halt(Exit::Clean, String::from("asked to stop"));
+                    self.mode = Mode::Over;
+                }
+            }
+            Mode::Idle | Mode::Recovering(_) | Mode::Over => {}
+        }
+    }
+
+    /// When to send [`Input::Time`], if nothing else happens before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match &self.mode {
+            Mode::Idle => Some(self.now.mono),
+            Mode::Serving(server) => server.poll_timeout(self.now.mono),
+            Mode::Recovering(_) | Mode::Stopping(_) | Mode::Over => None,
+        }
+    }
+
+    /// The server, once it serves: for those who look on.
+    pub fn server(&self) -> Option<&Server<Z>> {
+        match &self.mode {
+            Mode::Serving(server) => Some(server),
+            _ => None,
+        }
+    }
+
+    fn start(&mut self, fx: &mut Effects) {
+        let storage = &self.config.storage;
+        let config = RecoveryConfig {
+            hash: self.hash,
+            separate: self.config.data_dir != self.config.data_log_dir,
+            make: storage.create_directories,
+            log: LogConfig {
+                sync: storage.force_sync,
+                preallocate: storage.prealloc_bytes,
+                roll_beyond: storage.log_size_limit,
+            },
+        };
+        let recovery = Recovery::start(self.zoo, config, &mut self.ids, fx);
+        self.mode = Mode::Recovering(Box::new(recovery));
+    }
+
+    fn on_file(
+        &mut self,
+        now: Now,
+        op: OpId,
+        result: &Result<FileOutput<'_>, FileError>,
+        fx: &mut Effects,
+    ) {
+        match &mut self.mode {
+            Mode::Recovering(recovery) => {
+                if let Some(recovered) = recovery.on_file(op, result, &mut self.ids, fx) {
+                    self.serve(now, recovered, fx);
+                }
+            }
+            Mode::Serving(server) | Mode::Stopping(server) => {
+                if !self.snapshots.on_file(op, result, server, &mut self.ids, fx) {
+                    server.on_file(now, op, result, &mut self.ids, fx);
+                }
+            }
+            Mode::Idle | Mode::Over => {}
+        }
+    }
+
+    fn serve(&mut self, now: Now, found: Recovered<Z>, fx: &mut Effects) {
+        fx.event(Event::Recovered {
+            zxid: found.zxid,
+            nodes: found.tree.node_count() as u64,
+            sessions: found.sessions.len() as u64,
+            replayed: found.replayed,
+        });
+        self.snapshots.after_recovery(found.replayed);
+        let inherited = Inherited {
+            tree: found.tree,
+            sessions: found.sessions,
+            zxid: found.zxid,
+            log: found.log,
+        };
+        let (config, facts) = (self.config.clone(), self.facts.clone());
+        let mut server = Server::new(self.zoo, config, self.hash, facts, inherited, now);
+        for (link, peer) in self.early.drain(..) {
+            server.on_link_up(link, peer, now, fx);
+        }
+        self.mode = Mode::Serving(Box::new(server));
+    }
+
+    fn on_question(&mut self, ask: AskId, question: Question, fx: &mut Effects) {
+        match question {
+            Question::Stop => self.stop(fx),
+            Question::Snapshot => {
+                let answer = match &self.mode {
+                    Mode::Serving(_) => {
+                        self.snapshots.want();
+                        Ok(String::from("a snapshot begins with the end of this turn"))
+                    }
+                    _ => Err(String::from("there is nothing to take a snapshot of yet")),
+                };
+                fx.push(Effect::Answer { ask, answer });
+            }
+        }
+    }
+
+    /// Takes nothing more, lets the log come to rest, and halts.
+    fn stop(&mut self, fx: &mut Effects) {
+        self.mode = match core::mem::replace(&mut self.mode, Mode::Over) {
+            Mode::Serving(mut server) => {
+                server.hang_up_all(fx);
+                server.settle(&mut self.ids, fx);
+                Mode::Stopping(server)
+            }
+            stopping @ Mode::Stopping(_) => stopping,
+            Mode::Idle | Mode::Recovering(_) | Mode::Over => {
+                fx.halt(Exit::Clean, String::from("asked to stop before it served"));
+                Mode::Over
+            }
+        };
+    }
+}
+
+/// Answers a frame while nothing is served: words say so, and a handshake is hung up on.
+fn refuse(link: LinkId, frame: Frame<'_>, fx: &mut Effects) {
+    if let Frame::Word(word) = frame
+        && let Some(word) = words::Word::from_bytes(word)
+    {
+        fx.send(link, |out| words::refuse(word, words::Whitelist::default(), out));
+    }
+    fx.push(Effect::HangUp { link });
+    fx.event(Event::HungUp { link, why: String::from("nothing is served yet") });
+}

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Answers to everything that is not a write: reads, watches, pings and syncs, in the turn they
+//! come in or, behind a write of their link, in the turn in which that is applied.
+
+use alloc::vec::Vec;
+
+use super::{read::Reader as TreeReader, server::Server, stats::Measure};
+use crate::{
+    id::{LinkId, SessionId, Zxid},
+    io::Effects,
+    jute::{self, Reader, Record, Write},
+    proto::{ErrorCode, ReplyHeader, Request, RequestError, RequestHeader, SetWatches, XID_PING},
+    time::Instant,
+    watch::{Kind, WatcherType, Zxids},
+    zoo::Zoo,
+};
+
+impl<Z: Zoo> Server<Z> {
+    /// Answers one request of a live link.
+    pub(super) fn answer(
+        &mut self,
+        link: LinkId,
+        since: Instant,
+        now: Instant,
+        header: RequestHeader,
+        body: &mut Reader<'_>,
+        fx: &mut Effects,
+    ) {
+        self.tell_pending(link, fx);
+        match Request::decode(header.op, body) {
+            Ok(request) => self.answer_request(link, since, now, header.xid, &request, fx),
+            Err(RequestError::Malformed) => {
+                self.answer_error(link, header.xid, ErrorCode::MarshallingError, fx);
+            }
+            Err(RequestError::Unknown) => {
+                self.answer_error(link, header.xid, ErrorCode::Unimplemented, fx);
+                self.hang_up(link, "it asked for an operation that does not exist", fx);
+            }
+        }
+    }
+
+    fn answer_request(
+        &mut self,
+        link: LinkId,
+        since: Instant,
+        now: Instant,
+        xid: i32,
+        request: &Request<'_>,
+        fx: &mut Effects,
+    ) {
+        if let Request::SetWatches(watches) | Request::SetWatches2(watches) = request {
+            self.set_watches(link, watches, fx);
+        }
+        let Some(conn) = self.conns.get_mut(&link) else { return };
+        let Some(session) = conn.session() else { return };
+        let (zxid, watched) = (self.applied, &mut self.watches);
+        let reader =
+            TreeReader { tree: &self.tree, schemes: &self.rules.schemes, ids: &conn.identities };
+        let mut result = Ok(());
+        let sent = fx.send(link, |out| {
+            let xid = if matches!(request, Request::Ping) { XID_PING } else { xid };
+            result = put_reply(out, xid, zxid, |out| match request {
+                Request::CheckWatches { path, kind } | Request::RemoveWatches { path, kind } => {
+                    let which = WatcherType::from_code(*kind).ok_or(ErrorCode::MarshallingError)?;
+                    let found = match request {
+                        Request::CheckWatches { .. } => watched.contains(which, link, path),
+                        _ => watched.remove(which, link, path),
+                    };
+                    if found { Ok(()) } else { Err(ErrorCode::NoWatcher) }
+                }
+                Request::AddWatch { path, mode } => {
+                    let kind = Kind::from_add_mode(*mode).ok_or(ErrorCode::MarshallingError)?;
+                    watched.add(kind, link, path);
+                    out.put_int(0);
+                    Ok(())
+                }
+                _ => read_body(&reader, session, request, out),
+            });
+        });
+        conn.sent(link, sent, fx);
+        conn.stats.answered(request.op(), xid, zxid, since, now);
+        let kind = is_read(request).then_some(Measure::ReadLatency);
+        self.stats.answered(kind, now - since, sent);
+        if let Some((kind, path)) = watch_left_by(request, result) {
+            self.watches.add(kind, link, path);
+        }
+    }
+
+    /// Answers with an error and no body.
+    pub(super) fn answer_error(
+        &mut self,
+        link: LinkId,
+        xid: i32,
+        err: ErrorCode,
+        fx: &mut Effects,
+    ) {
+        let zxid = self.applied;
+        let Some(conn) = self.conns.get_mut(&link) else { return };
+        let sent = fx.send(link, |out| {
+            let refused = put_reply(out, xid, zxid, |_| Err(err));
+            debug_assert_eq!(refused, Err(err), "the body said so");
+        });
+        conn.sent(link, sent, fx);
+        conn.stats.sent += 1;
+        self.stats.packets_sent += 1;
+    }
+
+    /// Registers a reconnected client's watches again, and tells what it missed.
+    fn set_watches(&mut self, link: LinkId, watches: &SetWatches<'_>, fx: &mut Effects) {
+        let Some(conn) = self.conns.get_mut(&link) else { return };
+        let tree = &self.tree;
+        let look = |path: &[u8]| {
+            let stat = tree.stored_stat(tree.find(path)?);
+            Some(Zxids { mzxid: stat.mzxid, pzxid: stat.pzxid })
+        };
+        self.watches.rearm(link, watches, look, |event: &[u8]| {
+            let sent = fx.send(link, |out| out.extend_from_slice(event));
+            conn.sent(link, sent, fx);
+        });
+    }
+}
+
+/// Appends a whole reply: the header, and then what `body` appends unless that is an error.
+pub(super) fn put_reply(
+    out: &mut Vec<u8>,
+    xid: i32,
+    zxid: Zxid,
+    body: impl FnOnce(&mut Vec<u8>) -> Result<(), ErrorCode>,
+) -> Result<(), ErrorCode> {
+    let mark = jute::begin_frame(out);
+    ReplyHeader { xid, zxid, err: 0 }.encode(out);
+    let start = out.len();
+    let result = body(out);
+    if let Err(err) = result {
+        out.truncate(start);
+        out[start - 4..].copy_from_slice(&err.code().to_be_bytes());
+    }
+    jute::end_frame(out, mark);
+    result
+}
+
+fn read_body(
+    reader: &TreeReader<'_>,
+    session: SessionId,
+    request: &Request<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), ErrorCode> {
+    match request {
+        Request::Exists { path, .. } => reader.exists(path, out),
+        Request::GetData { path, .. } => reader.data(path, out),
+        Request::GetChildren { path, .. } => reader.children(path, out),
+        Request::GetChildren2 { path, .. } => reader.children2(path, out),
+        Request::GetAcl { path } => reader.acl(path, out),
+        Request::GetAllChildrenNumber { path } => reader.descendants(path, out),
+        Request::GetEphemerals { prefix } => {
+            reader.ephemerals(session, prefix, out);
+            Ok(())
+        }
+        Request::MultiRead(reads) => {
+            reader.multi(reads, out);
+            Ok(())
+        }
+        Request::WhoAmI => {
+            reader.who_am_i(out);
+            Ok(())
+        }
+        Request::Sync { path } => {
+            out.put_string(path);
+            Ok(())
+        }
+        Request::Ping | Request::SetWatches(_) | Request::SetWatches2(_) => Ok(()),
+        _ => Err(ErrorCode::Unimplemented),
+    }
+}
+
+/// The watch that a read leaves, if it asked for one and came to something to watch.
+fn watch_left_by<'a>(
+    request: &Request<'a>,
+    result: Result<(), ErrorCode>,
+) -> Option<(Kind, &'a [u8])> {
+    match (request, result) {
+        (Request::Exists { path, watch: true }, Ok(()) | Err(ErrorCode::NoNode))
+        | (Request::GetData { path, watch: true }, Ok(())) => Some((Kind::Data, path)),
+        (
+            Request::GetChildren { path, watch: true }
+            | Request::GetChildren2 { path, watch: true },
+            Ok(()),
+        ) => Some((Kind::Child, path)),
+        _ => None,
+    }
+}
+
+/// Whether a request counts among the reads: pings and the like would only dilute their figures.
+fn is_read(request: &Request<'_>) -> bool {
+    !matches!(
+        request,
+        Request::Ping | Request::Sync { .. } | Request::SetWatches(_) | Request::SetWatches2(_)
+    )
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One client connection, as the server sees it: how far its handshake is, who it has shown to be,
+//! what it still waits for, and why it is not read from.
+//!
+//! ```text
+//! Fresh --connect, new session--> Opening --createSession applied--> Live --close, expiry--> Over
+//!   |  `-connect, known session------------------------------------^              (hung up)
+//!   `-- word, nonsense, wrong session --> Over
+//! ```
+
+use alloc::{boxed::Box, collections::VecDeque};
+use core::net::SocketAddr;
+
+use super::{auth::Identities, stats::LinkStats};
+use crate::{
+    id::{LinkId, SessionId, Zxid},
+    io::{Effect, Effects},
+    time::{Instant, Now},
+};
+
+/// More requests than this behind one another pause the link.
+const MAX_QUEUED: usize = 256;
+/// More bytes than this behind one another pause the link.
+const MAX_QUEUED_BYTES: usize = 1 << 20;
+/// More bytes than this sent and not taken pause the link: whoever does not read, need not ask.
+const MAX_UNSENT: usize = 4 << 20;
+
+/// A connection.
+#[derive(Clone, Debug)]
+pub struct Conn {
+    /// The other end.
+    pub peer: SocketAddr,
+    /// When something last came from it.
+    pub heard: Instant,
+    /// How far its handshake is.
+    pub phase: Phase,
+    /// Who it has shown to be.
+    pub identities: Identities,
+    /// What waits for something before it, oldest first: replies keep the order of requests.
+    pub queue: VecDeque<Queued>,
+    /// Bytes of the frames in `queue`.
+    queued_bytes: usize,
+    /// Bytes sent to the driver that the network has not taken.
+    unsent: usize,
+    /// Why it is not read from.
+    holds: Holds,
+    /// What `stat` and `cons` tell of it.
+    pub stats: LinkStats,
+}
+
+/// How far a connection's handshake is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing came yet.
+    Fresh,
+    /// `stmk` came, and its argument is to come.
+    TraceMask,
+    /// A session is being opened for it.
+    Opening {
+        /// The session.
+        session: SessionId,
+        /// How to answer.
+        greeting: Greeting,
+    },
+    /// It speaks for a session.
+    Live {
+        /// The session.
+        session: SessionId,
+        /// The timeout negotiated on this connection, in milliseconds.
+        timeout_ms: i32,
+    },
+    /// Hung up on; what still comes is ignored.
+    Over,
+}
+
+/// How to answer a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Greeting {
+    /// The negotiated timeout in milliseconds.
+    pub timeout_ms: i32,
+    /// Whether the client's request ended before the read-only flag: then so does the answer.
+    pub brief: bool,
+}
+
+/// Something that waits for its turn.
+#[derive(Clone, Debug)]
+pub enum Queued {
+    /// A write that is answered when it is applied.
+    Write {
+        /// The write.
+        zxid: Zxid,
+    },
+    /// A sync that is answered once everything proposed before it is applied.
+    Sync {
+        /// The last proposal before it.
+        until: Zxid,
+        /// The whole request.
+        frame: Box<[u8]>,
+        /// When it came.
+        since: Instant,
+    },
+    /// A request that has not been looked into.
+    Frame {
+        /// The whole request.
+        frame: Box<[u8]>,
+        /// When it came.
+        since: Instant,
+    },
+    /// A request whose packet was too long; only its head was kept.
+    Oversized {
+        /// The request's number.
+        xid: i32,
+    },
+}
+
+impl Queued {
+    fn bytes(&self) -> usize {
+        match self {
+            Queued::Write { .. } | Queued::Oversized { .. } => 0,
+            Queued::Sync { frame, .. } | Queued::Frame { frame, .. } => frame.len(),
+        }
+    }
+}
+
+/// Reasons not to read from a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Holds {
+    /// Its session is being opened.
+    opening: bool,
+    /// Too much waits on this connection.
+    queue: bool,
+    /// It does not read what it is sent.
+    unsent: bool,
+    /// The server has too much in flight.
+    server: bool,
+}
+
+/// A reason that others than the connection decide on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Its session is being opened.
+    Opening,
+    /// The server has too much in flight.
+    Server,
+}
+
+impl Conn {
+    /// A connection that just came in.
+    pub fn new(peer: SocketAddr, now: Now) -> Conn {
+        Conn {
+            peer,
+            heard: now.mono,
+            phase: Phase::Fresh,
+            identities: Identities::of_address(peer.ip()),
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            unsent: 0,
+            holds: Holds::default(),
+            stats: LinkStats::new(now.wall_ms),
+        }
+    }
+
+    /// Whether it may still be sent something.
+    pub fn is_up(&self) -> bool {
+        self.phase != Phase::Over
+    }
+
+    /// The session it speaks for, or is about to.
+    pub fn session(&self) -> Option<SessionId> {
+        match self.phase {
+            Phase::Opening { session, .. } | Phase::Live { session, .. } => Some(session),
+            Phase::Fresh | Phase::TraceMask | Phase::Over => None,
+        }
+    }
+
+    /// Puts something behind everything that waits.
+    pub fn enqueue(&mut self, link: LinkId, queued: Queued, fx: &mut Effects) {
+        self.queued_bytes += queued.bytes();
+        self.queue.push_back(queued);
+        self.balance(link, fx);
+    }
+
+    /// Takes the oldest thing that waits.
+    pub fn dequeue(&mut self, link: LinkId, fx: &mut Effects) -> Option<Queued> {
+        let queued = self.queue.pop_front()?;
+        self.queued_bytes -= queued.bytes();
+        self.balance(link, fx);
+        Some(queued)
+    }
+
+    /// Forgets what waited, its owner having taken it over.
+    pub fn forget_queue(&mut self) {
+        self.queue.clear();
+        self.queued_bytes = 0;
+    }
+
+    /// Bytes were sent to it.
+    pub fn sent(&mut self, link: LinkId, bytes: usize, fx: &mut Effects) {
+        self.unsent += bytes;
+        self.balance(link, fx);
+    }
+
+    /// The write in front was answered.
+    pub fn write_answered(&mut self, link: LinkId, zxid: Zxid, fx: &mut Effects) {
+        if self.phase != Phase::Over {
+            let front = self.dequeue(link, fx);
+            assert!(
+                matches!(front, Some(Queued::Write { zxid: waiting }) if waiting == zxid),
+                "writes are applied in the order they came"
+            );
+        }
+    }
+
+    /// The network took bytes.
+    pub fn drained(&mut self, link: LinkId, bytes: usize, fx: &mut Effects) {
+        debug_assert!(bytes <= self.unsent, "the network takes only what it was sent");
+        self.unsent = self.unsent.saturating_sub(bytes);
+        self.balance(link, fx);
+    }
+
+    /// Whether it is read from.
+    pub fn is_read(&self) -> bool {
+        self.is_up() && self.holds == Holds::default()
+    }
+
+    /// Bytes sent and not taken.
+    pub fn unsent(&self) -> usize {
+        self.unsent
+    }
+
+    /// Sets or clears a reason not to read from the link.
+    pub fn hold(&mut self, link: LinkId, hold: Hold, on: bool, fx: &mut Effects) {
+        let before = self.holds;
+        match hold {
+            Hold::Opening => self.holds.opening = on,
+            Hold::Server => self.holds.server = on,
+        }
+        self.tell(link, before, fx);
+    }
+
+    /// Hangs up: nothing more is taken from it or sent to it.
+    pub fn hang_up(&mut self, link: LinkId, fx: &mut Effects) {
+        if self.phase != Phase::Over {
+            self.phase = Phase::Over;
+            self.queue.clear();
+            self.queued_bytes = 0;
+            fx.push(Effect::HangUp { link });
+        }
+    }
+
+    /// Pauses and resumes with some slack between, so that one frame more does not toggle it.
+    fn balance(&mut self, link: LinkId, fx: &mut Effects) {
+        let before = self.holds;
+        let slack = |held: bool, limit: usize| if held { limit / 2 } else { limit };
+        self.holds.queue = self.queue.len() > slack(before.queue, MAX_QUEUED)
+            || self.queued_bytes > slack(before.queue, MAX_QUEUED_BYTES);
+        self.holds.unsent = self.unsent > slack(before.unsent, MAX_UNSENT);
+        self.tell(link, before, fx);
+    }
+
+    fn tell(&self, link: LinkId, before: Holds, fx: &mut Effects) {
+        let (was, is) = (before != Holds::default(), self.holds != Holds::default());
+        match (was, is) {
+            (false, true) if self.phase != Phase::Over => fx.push(Effect::Pause { link }),
+            (true, false) if self.phase != Phase::Over => fx.push(Effect::Resume { link }),
+            _ => {}
+        }
+    }
+}

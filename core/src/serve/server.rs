@@ -1,0 +1,441 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The serving machine: everything a server does once its data is read.
+//!
+//! A request becomes a proposal (validated against all proposals before it, staged for the log),
+//! is applied when the log has it durably, and answered then. Reads go by the applied tree.
+//!
+//! ```text
+//! frame -> propose -> log.append ..flush.. sync done -> apply -> watches -> reply -> drain
+//!      `-> answer (reads, when no write of the link is on its way)
+//! ```
+
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    format,
+    string::String,
+    sync::Arc,
+    vec::Vec,
+};
+use core::{
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use super::{
+    auth::Schemes,
+    conn::{Conn, Hold, Phase},
+    pending::Pending,
+    prep::{Prep, Rules},
+    stats::{Counter, Stats},
+    sweep::Sweep,
+    talk::{Facts, Talk},
+};
+use crate::{
+    config::{Role, ServerConfig},
+    event::Event,
+    hash::Keyed,
+    id::{LinkId, OpId, SessionId, Zxid},
+    io::{Effects, FileError, FileOutput},
+    proto::{EventKind, perms},
+    session::Sessions,
+    store::{Ids, LogWriter, SnapshotNews, Snapshotter},
+    time::{Instant, Now},
+    tree::{AclList, Tree},
+    txn::Sink,
+    watch::Watches,
+    zoo::Zoo,
+};
+
+/// Bytes a link may owe us before an event more is one too many: it will never read them.
+const MAX_UNREAD: usize = 16 << 20;
+
+/// Watches told in one step of a fan-out.
+const TOLD_PER_TURN: usize = 1024;
+
+/// Sessions expired in one turn at most.
+const EXPIRED_PER_TURN: usize = 256;
+
+/// What a server begins with: what recovery found.
+#[derive(Clone, Debug)]
+pub struct Inherited<Z: Zoo> {
+    /// The tree.
+    pub tree: Tree,
+    /// The sessions that may come back, and their timeouts in milliseconds.
+    pub sessions: BTreeMap<SessionId, i32>,
+    /// The last transaction.
+    pub zxid: Zxid,
+    /// The log, ready for the next one.
+    pub log: LogWriter<Z>,
+}
+
+/// A server that serves.
+#[derive(Clone, Debug)]
+pub struct Server<Z: Zoo> {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) zoo: Z,
+    pub(super) rules: Rules,
+    pub(super) tree: Tree,
+    pub(super) sessions: Sessions<Z>,
+    pub(super) watches: Watches<AclList, Z>,
+    pub(super) prep: Prep<Z>,
+    pub(super) pending: Pending,
+    pub(super) log: LogWriter<Z>,
+    /// The newest transaction in the tree.
+    pub(super) applied: Zxid,
+    /// The newest proposal; `applied <= proposed`.
+    pub(super) proposed: Zxid,
+    pub(super) conns: BTreeMap<LinkId, Conn>,
+    /// Links that a sync waits on, with the proposal it waits for, in that order.
+    pub(super) syncs: VecDeque<(Zxid, LinkId)>,
+    /// Connections by address, for the limit.
+    per_address: BTreeMap<IpAddr, u32>,
+    /// Links not read from because too much is in flight.
+    throttled: VecDeque<LinkId>,
+    /// Connections that may still have no session, oldest first, with when they must have one.
+    sessionless: VecDeque<(Instant, LinkId)>,
+    pub(super) stats: Stats,
+    /// What four-letter words know, and their unfinished answers.
+    pub(super) talk: Talk,
+    pub(super) sweep: Sweep,
+    /// Transactions applied since the start.
+    pub(super) commits: u64,
+}
+
+impl<Z: Zoo> Server<Z> {
+    /// Begins to serve what was found.
+    pub fn new(
+        zoo: Z,
+        config: Arc<ServerConfig>,
+        hash: Keyed,
+        facts: Facts,
+        found: Inherited<Z>,
+        now: Now,
+    ) -> Server<Z> {
+        let id = match config.role {
+            Role::Standalone { id } => id.unwrap_or(0),
+            Role::Member(ref member) => member.id,
+        };
+        let id = u8::try_from(id & 0xff).expect("masked to a byte");
+        let mut sessions = Sessions::new(hash, id, config.tick_time_ms, zoo);
+        for (session, timeout_ms) in &found.sessions {
+            sessions.commit(*session, *timeout_ms, now.mono);
+        }
+        Server {
+            zoo,
+            rules: rules(&config),
+            tree: found.tree,
+            sessions,
+            watches: Watches::new(hash, TOLD_PER_TURN, zoo),
+            prep: Prep::new(hash, zoo),
+            pending: Pending::default(),
+            log: found.log,
+            applied: found.zxid,
+            proposed: found.zxid,
+            conns: BTreeMap::new(),
+            syncs: VecDeque::new(),
+            per_address: BTreeMap::new(),
+            throttled: VecDeque::new(),
+            sessionless: VecDeque::new(),
+            stats: Stats::new(),
+            talk: Talk::new(facts, &config, now),
+            sweep: Sweep::new(now.mono, config.containers.check_interval_ms),
+            commits: 0,
+            config,
+        }
+    }
+
+    /// A link was accepted: it gets a place, unless there are too many.
+    pub fn on_link_up(&mut self, link: LinkId, peer: SocketAddr, now: Now, fx: &mut Effects) {
+        let crowded = self.crowded(peer.ip());
+        self.conns.insert(link, Conn::new(peer, now));
+        *self.per_address.entry(peer.ip()).or_default() += 1;
+        if let Some(why) = crowded {
+            return self.hang_up(link, &why, fx);
+        }
+        let patience = u64::from(self.config.clients.sessionless_timeout_ms);
+        self.sessionless.push_back((now.mono + Duration::from_millis(patience), link));
+    }
+
+    /// A link is gone.
+    pub fn on_link_down(&mut self, link: LinkId) {
+        let conn = self.conns.remove(&link).expect("a link goes down once");
+        self.watches.drop_link(link);
+        if let Some(session) = conn.session()
+            && self.sessions.owner(session) == Some(link)
+        {
+            self.sessions.set_owner(session, None);
+        }
+        let address = conn.peer.ip();
+        let left = self.per_address.get_mut(&address).expect("it was counted");
+        *left -= 1;
+        if *left == 0 {
+            self.per_address.remove(&address);
+        }
+    }
+
+    /// The network took bytes that were sent to a link.
+    pub fn on_drained(&mut self, link: LinkId, bytes: usize, fx: &mut Effects) {
+        self.conns.get_mut(&link).expect("a link that is up").drained(link, bytes, fx);
+    }
+
+    /// Does what is due, a bounded part of it; [`Server::poll_timeout`] says when to come again.
+    pub fn on_time(&mut self, now: Now, fx: &mut Effects) {
+        for _ in 0..EXPIRED_PER_TURN {
+            let Some(session) = self.sessions.expire(now.mono) else { break };
+            fx.step();
+            fx.event(Event::SessionExpired { session });
+            self.stats.count(Counter::SessionsExpired, 1);
+            self.propose_expiry(session, now);
+        }
+        while let Some((_, link)) = self.sessionless.pop_front_if(|(due, _)| *due <= now.mono) {
+            let fresh = self.conns.get(&link).is_some_and(|conn| conn.session().is_none());
+            if fresh {
+                self.hang_up(link, "it opened no session in time", fx);
+            }
+        }
+        self.sweep(now);
+        self.apply_durable(now, fx);
+        self.step_watches(fx);
+        self.go_on_talking(now, fx);
+    }
+
+    /// When [`Server::on_time`] has something to do.
+    pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
+        let busy = self.watches.is_busy() || self.has_durable() || self.talk.is_busy();
+        let sessionless = self.sessionless.front().map(|(due, _)| *due);
+        let timers = [
+            busy.then_some(now),
+            self.sessions.poll_timeout(),
+            sessionless,
+            Some(self.sweep.due()),
+        ];
+        timers.into_iter().flatten().min()
+    }
+
+    /// Ends a turn: what was staged for the log becomes a batch, unless one is under way.
+    pub fn flush(&mut self, ids: &mut Ids, fx: &mut Effects) {
+        self.log.flush(ids, fx);
+    }
+
+    /// An operation of the log ended: what is durable now is applied and answered.
+    pub fn on_file(
+        &mut self,
+        now: Now,
+        op: OpId,
+        result: &Result<FileOutput<'_>, FileError>,
+        ids: &mut Ids,
+        fx: &mut Effects,
+    ) {
+        if self.log.owns(op) && self.log.on_file(op, result, ids, fx) {
+            self.apply_durable(now, fx);
+        }
+    }
+
+    /// How many transactions were applied since the start.
+    pub fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    /// Begins a snapshot of this moment, and a new log after it.
+    pub fn begin_snapshot(
+        &mut self,
+        snapshotter: &mut Snapshotter<Z>,
+        ids: &mut Ids,
+        fx: &mut Effects,
+    ) {
+        let mut sessions = Vec::with_capacity(self.sessions.freeze());
+        while self.sessions.freeze_next(1024, |session, timeout| sessions.push((session, timeout)))
+        {
+            fx.step();
+        }
+        snapshotter.start(&mut self.tree, sessions, self.applied, ids, fx);
+        self.log.roll();
+    }
+
+    /// An operation of a snapshot ended.
+    pub fn on_snapshot_file(
+        &mut self,
+        snapshotter: &mut Snapshotter<Z>,
+        op: OpId,
+        result: &Result<FileOutput<'_>, FileError>,
+        ids: &mut Ids,
+        fx: &mut Effects,
+    ) -> Option<SnapshotNews> {
+        let news = snapshotter.on_file(op, result, &mut self.tree, ids, fx);
+        if let Some(SnapshotNews::Failed { .. }) = news {
+            self.stats.count(Counter::SnapshotErrors, 1);
+        }
+        news
+    }
+
+    /// Hangs up on everybody: the server is about to stop.
+    pub fn hang_up_all(&mut self, fx: &mut Effects) {
+        self.conns.iter_mut().for_each(|(link, conn)| conn.hang_up(*link, fx));
+    }
+
+    /// Has the log say how far it is synced, once what is staged is durable.
+    pub fn settle(&mut self, ids: &mut Ids, fx: &mut Effects) {
+        self.log.flush(ids, fx);
+        self.log.settle(ids, fx);
+    }
+
+    /// Whether no operation of the log is under way.
+    pub fn is_at_rest(&self) -> bool {
+        self.log.is_idle()
+    }
+
+    /// Hangs up on a link, and says why.
+    pub(super) fn hang_up(&mut self, link: LinkId, why: &str, fx: &mut Effects) {
+        let Some(conn) = self.conns.get_mut(&link) else { return };
+        if conn.phase != Phase::Over {
+            let session = conn.session();
+            conn.hang_up(link, fx);
+            self.watches.drop_link(link);
+            if let Some(session) = session
+                && self.sessions.owner(session) == Some(link)
+            {
+                self.sessions.set_owner(session, None);
+            }
+            fx.event(Event::HungUp { link, why: String::from(why) });
+        }
+    }
+
+    /// A session's closeSession was applied: its connection goes, too.
+    pub(super) fn session_ended(&mut self, owner: Option<LinkId>, fx: &mut Effects) {
+        if let Some(link) = owner {
+            self.watches.drop_link(link);
+            if let Some(conn) = self.conns.get_mut(&link) {
+                conn.hang_up(link, fx);
+            }
+        }
+    }
+
+    /// Reads no more from a link with requests under way while too much is in flight altogether.
+    pub(super) fn throttle(&mut self, link: LinkId, fx: &mut Effects) {
+        if self.pending.len() > self.outstanding_limit()
+            && let Some(conn) = self.conns.get_mut(&link)
+        {
+            conn.hold(link, Hold::Server, true, fx);
+            self.throttled.push_back(link);
+        }
+    }
+
+    /// Reads from throttled links again once half of what may be in flight is done.
+    pub(super) fn unthrottle(&mut self, fx: &mut Effects) {
+        if self.pending.len() <= self.outstanding_limit() / 2 {
+            while let Some(link) = self.throttled.pop_front() {
+                if let Some(conn) = self.conns.get_mut(&link) {
+                    conn.hold(link, Hold::Server, false, fx);
+                }
+            }
+        }
+    }
+
+    fn outstanding_limit(&self) -> usize {
+        self.config.requests.global_outstanding_limit as usize
+    }
+
+    /// Why a connection more from an address is one too many.
+    fn crowded(&self, address: IpAddr) -> Option<String> {
+        let limits = &self.config.clients;
+        let here = self.per_address.get(&address).copied().unwrap_or(0);
+        if limits.max_per_address > 0 && here >= limits.max_per_address {
+            return Some(format!(
+                "{address} has {here} connections already; maxClientCnxns={} is the limit",
+                limits.max_per_address
+            ));
+        }
+        let all = self.conns.len();
+        (limits.max_total > 0 && all >= limits.max_total as usize).then(|| {
+            format!(
+                "there are {all} connections already; maxCnxns={} is the limit",
+                limits.max_total
+            )
+        })
+    }
+
+    /// Tells a link the events that are pending for it, ahead of any answer.
+    pub(super) fn tell_pending(&mut self, link: LinkId, fx: &mut Effects) {
+        let mut told =
+            Told { conns: &mut self.conns, schemes: &self.rules.schemes, unread: Vec::new() };
+        self.watches.flush_link(link, &mut |link, event, acl| told.tell(link, event, acl, fx));
+        let unread = told.unread;
+        self.hang_up_unread(unread, fx);
+    }
+
+    fn step_watches(&mut self, fx: &mut Effects) {
+        if self.watches.is_busy() {
+            let mut told =
+                Told { conns: &mut self.conns, schemes: &self.rules.schemes, unread: Vec::new() };
+            self.watches
+                .step(TOLD_PER_TURN, &mut |link, event, acl| told.tell(link, event, acl, fx));
+            let unread = told.unread;
+            self.hang_up_unread(unread, fx);
+        }
+    }
+
+    pub(super) fn hang_up_unread(&mut self, unread: Vec<LinkId>, fx: &mut Effects) {
+        for link in unread {
+            self.hang_up(link, "it does not read what it is sent", fx);
+        }
+    }
+}
+
+/// What of the configuration decides about requests.
+fn rules(config: &ServerConfig) -> Rules {
+    let security = &config.security;
+    Rules {
+        schemes: Schemes {
+            skip_acl: security.skip_acl,
+            digest: security.digest_scheme,
+            super_digest: security.super_digest.as_ref().map(|text| text.as_bytes().into()),
+        },
+        extended_types: security.extended_types,
+        enforce_quota: security.enforce_quota,
+        digest: config.storage.digest,
+        close_session_txn: config.storage.close_session_paths,
+        reconfig: config.reconfig_enabled,
+        // Java 3.4 reads entries of at most this.
+        max_entry: config.requests.max_buffer as usize + 1024,
+    }
+}
+
+/// Where events of watches go: to the links that may read the znode.
+pub(super) struct Told<'a> {
+    pub conns: &'a mut BTreeMap<LinkId, Conn>,
+    pub schemes: &'a Schemes,
+    /// Links that owe too much to be told more.
+    pub unread: Vec<LinkId>,
+}
+
+impl Told<'_> {
+    pub fn tell(&mut self, link: LinkId, event: &[u8], acl: &AclList, fx: &mut Effects) {
+        let Some(conn) = self.conns.get_mut(&link) else { return };
+        if conn.phase == Phase::Over
+            || !self.schemes.allows(acl.iter(), perms::READ, &conn.identities)
+        {
+            return;
+        }
+        if conn.unsent() > MAX_UNREAD {
+            return self.unread.push(link);
+        }
+        let sent = fx.send(link, |out| out.extend_from_slice(event));
+        conn.sent(link, sent, fx);
+    }
+}
+
+/// The sink of live commits: changes fire watches.
+pub(super) struct Fired<'a, Z: Zoo> {
+    pub watches: &'a mut Watches<AclList, Z>,
+    pub told: Told<'a>,
+    pub fx: &'a mut Effects,
+}
+
+impl<Z: Zoo> Sink for Fired<'_, Z> {
+    fn changed(&mut self, kind: EventKind, path: &[u8], zxid: Zxid, acl: &AclList) {
+        let (told, fx) = (&mut self.told, &mut *self.fx);
+        self.watches.trigger(kind, path, zxid, acl, &mut |link, event, acl| {
+            told.tell(link, event, acl, fx);
+        });
+    }
+}

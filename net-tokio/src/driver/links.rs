@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Client connections: bytes in through the framing machine, bytes out as the socket takes them.
+
+use std::{
+    cell::{Cell, RefCell},
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    time::Duration,
+};
+
+use menagerie_core::{
+    frame::ClientFramer,
+    id::LinkId,
+    io::{Input, Port},
+};
+use tokio::{io::Interest, net::TcpStream, sync::Notify, task::spawn_local, time::sleep};
+
+use super::Driver;
+
+/// Bytes taken from a socket at once.
+const READ_AT_ONCE: usize = 1 << 16;
+
+/// How long a link that is being closed may take to read what is left.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// A buffer that grew beyond this is given back once it is empty.
+const KEPT: usize = 1 << 16;
+
+thread_local! {
+    /// One buffer serves all connections: what is not a whole frame moves to its framer.
+    static INCOMING: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_AT_ONCE].into());
+}
+
+/// A connection, shared between its task and the driver.
+pub struct Link {
+    /// Its name in the core.
+    pub id: LinkId,
+    stream: TcpStream,
+    out: RefCell<Vec<u8>>,
+    /// How much of `out` the socket has taken: `0 <= taken <= out.len()`.
+    taken: Cell<usize>,
+    paused: Cell<bool>,
+    closing: Cell<bool>,
+    /// Something above changed, or there is more to write.
+    changed: Notify,
+}
+
+impl Link {
+    /// Queues bytes; true if there were none before, so that somebody must see to them.
+    pub fn queue(&self, bytes: &[u8]) -> bool {
+        let mut out = self.out.borrow_mut();
+        let idle = out.is_empty();
+        out.extend_from_slice(bytes);
+        idle
+    }
+
+    /// Closes the link once everything queued is out.
+    pub fn close(&self) {
+        self.closing.set(true);
+        self.changed.notify_one();
+    }
+
+    /// Reads no more, or reads again.
+    pub fn pause(&self, on: bool) {
+        self.paused.set(on);
+        self.changed.notify_one();
+    }
+
+    /// Writes as much as the socket takes now, and says how much that was. What is left is
+    /// written by the link's task when the socket is ready.
+    pub fn write_out(&self) -> usize {
+        let mut out = self.out.borrow_mut();
+        let before = self.taken.get();
+        let mut taken = before;
+        while taken < out.len() {
+            match self.stream.try_write(&out[taken..]) {
+                Ok(n) => taken += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    // The reading side will hear of it, too.
+                    taken = out.len();
+                    self.closing.set(true);
+                }
+            }
+        }
+        if taken == out.len() {
+            out.clear();
+            if out.capacity() > KEPT {
+                *out = Vec::new();
+            }
+            self.taken.set(0);
+        } else {
+            self.taken.set(taken);
+        }
+        if !out.is_empty() || self.closing.get() {
+            self.changed.notify_one();
+        }
+        taken - before
+    }
+
+    fn has_out(&self) -> bool {
+        !self.out.borrow().is_empty()
+    }
+
+    /// What the task waits for; nothing if only a change can help.
+    fn interest(&self) -> Option<Interest> {
+        let read = !self.paused.get() && !self.closing.get();
+        match (read, self.has_out()) {
+            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
+            (true, false) => Some(Interest::READABLE),
+            (false, true) => Some(Interest::WRITABLE),
+            (false, false) => None,
+        }
+    }
+}
+
+/// Announces a link to the core and starts its task.
+pub fn start(
+    driver: &Rc<Driver>,
+    id: LinkId,
+    stream: TcpStream,
+    peer: SocketAddr,
+    max_packet: u32,
+) {
+    // A reply is written whole, so waiting for more to send would only delay it.
+    let _ = stream.set_nodelay(true);
+    let link = Rc::new(Link {
+        id,
+        stream,
+        out: RefCell::default(),
+        taken: Cell::new(0),
+        paused: Cell::new(false),
+        closing: Cell::new(false),
+        changed: Notify::new(),
+    });
+    driver.links.borrow_mut().insert(id, link.clone());
+    driver.input(Input::LinkUp { link: id, port: Port::Client, peer });
+    driver.want_flush();
+    spawn_local(serve(driver.clone(), link, ClientFramer::new(max_packet)));
+}
+
+/// Reads and writes until either side closes.
+async fn serve(driver: Rc<Driver>, link: Rc<Link>, mut framer: ClientFramer) {
+    while !(link.closing.get() && !link.has_out()) {
+        let ready = match link.interest() {
+            None => {
+                link.changed.notified().await;
+                continue;
+            }
+            Some(interest) => tokio::select! {
+                ready = link.stream.ready(interest) => ready,
+                () = link.changed.notified() => continue,
+                () = sleep(LINGER), if link.closing.get() => break,
+            },
+        };
+        let Ok(ready) = ready else { break };
+        if ready.is_writable() && link.has_out() {
+            let bytes = link.write_out();
+            if bytes > 0 {
+                driver.input(Input::Drained { link: link.id, bytes });
+                driver.want_flush();
+            }
+        }
+        if ready.is_readable() && !link.paused.get() && !read(&driver, &link, &mut framer) {
+            break;
+        }
+    }
+    driver.links.borrow_mut().remove(&link.id);
+    driver.input(Input::LinkDown { link: link.id });
+    driver.want_flush();
+}
+
+/// Takes what the socket has, once; false when the other end is done.
+fn read(driver: &Driver, link: &Link, framer: &mut ClientFramer) -> bool {
+    INCOMING.with_borrow_mut(|buffer| match link.stream.try_read(buffer) {
+        Ok(0) => false,
+        Ok(n) => {
+            framer.push(&buffer[..n], |frame| {
+                driver.input(Input::Frame { link: link.id, frame });
+            });
+            driver.want_flush();
+            true
+        }
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    })
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The driver: a core on real sockets, files and clocks, and nothing that decides anything.
+//!
+//! One thread runs the core and all sockets, because a hop between threads costs more than a
+//! request does. Whoever has input for the core hands it in and asks for a flush, which comes when
+//! all sockets that were ready have been read: so a turn is as large as the load makes it. File
+//! lanes run on the runtime's pool of blocking threads.
+
+mod files;
+mod links;
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    io,
+    net::SocketAddr,
+    rc::Rc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use menagerie_core::{
+    event::{Event, Level},
+    id::{AskId, LinkId},
+    io::{Effect, Effects, Exit, Input, Question},
+    node::Node,
+    time::{Instant, Now},
+    zoo::Sound,
+};
+use tokio::{
+    net::TcpListener,
+    sync::{
+        Notify,
+        mpsc::{UnboundedReceiver, unbounded_channel},
+    },
+    task::{LocalSet, spawn_local},
+    time::{Instant as TokioInstant, sleep_until},
+};
+
+pub use files::Folders;
+use files::{Completion, Files};
+use links::Link;
+
+/// How a core ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halted {
+    /// The exit code.
+    pub exit: Exit,
+    /// The reason, for people.
+    pub why: String,
+}
+
+/// What the driver needs besides the core.
+pub struct Setup {
+    /// Where the files are.
+    pub folders: Folders,
+    /// The client port, bound.
+    pub listener: TcpListener,
+    /// The largest packet (`jute.maxbuffer`).
+    pub max_packet: u32,
+    /// Takes what the core has to tell.
+    pub tell: Box<dyn FnMut(&Event)>,
+}
+
+/// Runs a core until it halts. `stop` asks it to, cleanly.
+pub async fn run(node: Node<Sound>, setup: Setup, stop: impl Future<Output = ()>) -> Halted {
+    let (done, completions) = unbounded_channel();
+    let driver = Rc::new(Driver {
+        core: RefCell::new(Core {
+            node,
+            fx: Effects::new(),
+            files: Files::new(setup.folders, done),
+            tell: setup.tell,
+            dirty: Vec::new(),
+        }),
+        links: RefCell::default(),
+        origin: std::time::Instant::now(),
+        flush_wanted: Cell::new(false),
+        flush: Notify::new(),
+        armed: Cell::new(None),
+        rearm: Notify::new(),
+        halted: Cell::new(None),
+        halt: Notify::new(),
+    });
+    let local = LocalSet::new();
+    let max_packet = setup.max_packet;
+    local
+        .run_until(async {
+            spawn_local(flush_when_wanted(driver.clone()));
+            spawn_local(watch_the_clock(driver.clone()));
+            spawn_local(complete_files(driver.clone(), completions));
+            spawn_local(accept(driver.clone(), setup.listener, max_packet));
+            driver.input(Input::Time);
+            driver.want_flush();
+            tokio::pin!(stop);
+            tokio::select! {
+                () = driver.halt.notified() => {}
+                () = &mut stop => {
+                    driver.input(Input::Ask { ask: AskId(0), question: Question::Stop });
+                    driver.want_flush();
+                    driver.halt.notified().await;
+                }
+            }
+            driver.halted.take().expect("a halt says why")
+        })
+        .await
+}
+
+/// The shared state of all tasks of the one thread. No borrow is held across an await.
+struct Driver {
+    core: RefCell<Core>,
+    links: RefCell<HashMap<LinkId, Rc<Link>>>,
+    origin: std::time::Instant,
+    flush_wanted: Cell<bool>,
+    flush: Notify,
+    /// When the clock's task will wake.
+    armed: Cell<Option<Instant>>,
+    rearm: Notify,
+    halted: Cell<Option<Halted>>,
+    halt: Notify,
+}
+
+struct Core {
+    node: Node<Sound>,
+    fx: Effects,
+    files: Files,
+    tell: Box<dyn FnMut(&Event)>,
+    /// Links with bytes to write, reused.
+    dirty: Vec<Rc<Link>>,
+}
+
+impl Driver {
+    fn now(&self) -> Now {
+        let micros = u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let wall_ms = i64::try_from(wall.as_millis()).unwrap_or(i64::MAX);
+        Now { mono: Instant { micros }, wall_ms }
+    }
+
+    /// Hands one input to the core. A flush must follow.
+    fn input(&self, input: Input<'_>) {
+        let now = self.now();
+        let core = &mut *self.core.borrow_mut();
+        core.node.handle(now, input, &mut core.fx);
+    }
+
+    /// Asks for the end of the turn, after whatever else is ready now.
+    fn want_flush(&self) {
+        if !self.flush_wanted.replace(true) {
+            self.flush.notify_one();
+        }
+    }
+
+    /// Ends the turn and does what the core wants done.
+    fn end_turn(&self) {
+        self.flush_wanted.set(false);
+        let now = self.now();
+        let mut core = self.core.borrow_mut();
+        let core = &mut *core;
+        core.node.flush(now, &mut core.fx);
+        self.execute(core);
+        self.write_out(now, core);
+        self.arm(now, core);
+    }
+
+    fn execute(&self, core: &mut Core) {
+        let links = self.links.borrow();
+        for effect in core.fx.take_list() {
+            match effect {
+                Effect::Send { link, bytes } => {
+                    if let Some(link) = links.get(&link)
+                        && link.queue(&core.fx.bytes()[bytes])
+                    {
+                        core.dirty.push(link.clone());
+                    }
+                }
+                Effect::HangUp { link } => {
+                    links.get(&link).inspect(|link| link.close());
+                }
+                Effect::Pause { link } => {
+                    links.get(&link).inspect(|link| link.pause(true));
+                }
+                Effect::Resume { link } => {
+                    links.get(&link).inspect(|link| link.pause(false));
+                }
+                Effect::File { lane, op, what } => core.files.order(lane, op, what),
+                Effect::Answer { answer, .. } => {
+                    let (Ok(text) | Err(text)) = answer;
+                    (core.tell)(&Event::Note { level: Level::Info, text });
+                }
+                Effect::Event(event) => (core.tell)(&event),
+                Effect::Halt { exit, why } => {
+                    self.halted.set(Some(Halted { exit, why }));
+                    self.halt.notify_one();
+                }
+            }
+        }
+        core.fx.clear();
+        core.files.submit();
+    }
+
+    /// Writes what was sent, as far as the sockets take it now.
+    fn write_out(&self, now: Now, core: &mut Core) {
+        for link in core.dirty.drain(..) {
+            let bytes = link.write_out();
+            if bytes > 0 {
+                core.node.handle(now, Input::Drained { link: link.id, bytes }, &mut core.fx);
+            }
+        }
+        if !core.fx.list().is_empty() {
+            self.want_flush();
+        }
+    }
+
+    /// Sees to it that the core is called when its earliest timer is due.
+    fn arm(&self, now: Now, core: &mut Core) {
+        match core.node.poll_timeout() {
+            Some(due) if due <= now.mono => {
+                core.node.handle(now, Input::Time, &mut core.fx);
+                self.want_flush();
+            }
+            due => {
+                if self.armed.replace(due) != due {
+                    self.rearm.notify_one();
+                }
+            }
+        }
+    }
+}
+
+async fn flush_when_wanted(driver: Rc<Driver>) {
+    loop {
+        driver.flush.notified().await;
+        driver.end_turn();
+    }
+}
+
+/// Wakes the core when its earliest timer is due, by the clock and not by the sleep's word.
+async fn watch_the_clock(driver: Rc<Driver>) {
+    loop {
+        let Some(due) = driver.armed.get() else {
+            driver.rearm.notified().await;
+            continue;
+        };
+        let at = TokioInstant::from_std(driver.origin + Duration::from_micros(due.micros));
+        tokio::select! {
+            () = sleep_until(at) => {
+                driver.armed.set(None);
+                driver.input(Input::Time);
+                driver.want_flush();
+            }
+            () = driver.rearm.notified() => {}
+        }
+    }
+}
+
+async fn complete_files(driver: Rc<Driver>, mut done: UnboundedReceiver<Vec<Completion>>) {
+    while let Some(batch) = done.recv().await {
+        for (op, result) in batch {
+            let result = result.as_ref().map(files::Output::lend).map_err(Clone::clone);
+            driver.input(Input::File { op, result });
+        }
+        driver.want_flush();
+    }
+}
+
+/// Accepts links for as long as the core runs. Running out of descriptors is waited out.
+async fn accept(driver: Rc<Driver>, listener: TcpListener, max_packet: u32) {
+    let mut newest = 0;
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                newest += 1;
+                links::start(&driver, LinkId(newest), stream, peer, max_packet);
+            }
+            Err(error) => {
+                driver.complain(format!("cannot accept a connection: {error}; trying again"));
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+impl Driver {
+    fn complain(&self, text: String) {
+        let event = Event::Note { level: Level::Warn, text };
+        (self.core.borrow_mut().tell)(&event);
+    }
+}
+
+/// The address a listener is bound to, for people.
+pub fn address(listener: &TcpListener) -> io::Result<SocketAddr> {
+    listener.local_addr()
+}
