@@ -142,7 +142,7 @@ pub fn start(
 
 /// Reads and writes until either side closes.
 async fn serve(driver: Rc<Driver>, link: Rc<Link>, mut framer: ClientFramer) {
-    while !(link.closing.get() && !link.has_out()) {
+    while !link.closing.get() || link.has_out() {
         let ready = match link.interest() {
             None => {
                 link.changed.notified().await;
