@@ -27,6 +27,8 @@ pub enum Mutation {
     TearNotCut,
     /// Replay skips the first transaction after the snapshot.
     ReplayStartsLate,
+    /// The purge removes a log that still holds transactions after a snapshot it keeps.
+    PurgeTakesNeededLog,
     /// Expiry buckets are rounded down, so sessions expire before their timeout.
     ExpiryRoundsDown,
     /// A request of a session that moved to another link is served all the same.

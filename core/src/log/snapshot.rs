@@ -296,6 +296,11 @@ fn seal(sum: &Adler32) -> [u8; SEAL] {
     seal
 }
 
+/// Whether `last`, the end of a snapshot, is the seal of what `sum` has summed up before it.
+pub fn seal_fits(sum: &Adler32, last: &[u8]) -> bool {
+    last == seal(sum)
+}
+
 /// Java's quick check of a snapshot of `len` bytes that ends in `last`: was its writing finished?
 pub fn looks_whole(len: u64, last: &[u8]) -> bool {
     len >= 10 && last.ends_with(&[0, 0, 0, 1, b'/'])

@@ -32,6 +32,7 @@
 //!   log never stands there without a snapshot before it.
 
 mod plan;
+mod purge;
 mod recovery;
 mod replay;
 mod snapshotter;
@@ -41,6 +42,7 @@ mod writer;
 #[cfg(test)]
 mod test_disk;
 
+pub use purge::{LEAST_RETAINED, Purge, PurgeNews};
 pub use recovery::{LOCK_NAME, Recovered, Recovery, RecoveryConfig};
 pub use replay::SessionTimeouts;
 pub use snapshotter::{SnapshotNews, Snapshotter};
