@@ -3,11 +3,9 @@ package menagerie.clients;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
-import java.util.List;
 import org.apache.zookeeper.CreateMode;
 import org.apache.zookeeper.KeeperException.Code;
 import org.apache.zookeeper.KeeperException.NodeExistsException;
-import org.apache.zookeeper.Op;
 import org.apache.zookeeper.Quotas;
 import org.junit.jupiter.api.Test;
 
@@ -77,17 +75,6 @@ class QuotaTest extends ClientTest {
         zk.setData(path, bytes("1"), -1);
         make("c", "123456");
         assertEquals("count=4,bytes=10", used(root));
-    }
-
-    @Test
-    void aMultiIsMeasuredAgainstWhatWasUsedBeforeIt() throws Exception {
-        limit(root, "count=-1,bytes=-1=;countHardLimit=2;byteHardLimit=-1");
-        Op one = Op.create(root + "/a", null, OPEN, CreateMode.PERSISTENT.toFlag());
-        Op two = Op.create(root + "/b", null, OPEN, CreateMode.PERSISTENT.toFlag());
-        zk.multi(List.of(one, two));
-        assertEquals("count=3,bytes=0", used(root));
-        Op three = Op.create(root + "/c", null, OPEN, CreateMode.PERSISTENT.toFlag());
-        assertEquals(Code.QUOTAEXCEEDED, codeOf(() -> zk.multi(List.of(three))));
     }
 
     @Test
