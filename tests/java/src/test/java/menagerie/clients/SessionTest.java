@@ -13,11 +13,13 @@ import java.util.Random;
 import org.apache.zookeeper.CreateMode;
 import org.apache.zookeeper.KeeperException;
 import org.apache.zookeeper.KeeperException.Code;
+import org.apache.zookeeper.Watcher.WatcherType;
 import org.apache.zookeeper.ZooDefs.OpCode;
 import org.apache.zookeeper.ZooKeeper;
 import org.apache.zookeeper.ZooKeeper.States;
 import org.apache.zookeeper.proto.AuthPacket;
 import org.apache.zookeeper.proto.CheckVersionRequest;
+import org.apache.zookeeper.proto.CheckWatchesRequest;
 import org.apache.zookeeper.proto.CreateRequest;
 import org.apache.zookeeper.proto.ExistsRequest;
 import org.apache.zookeeper.proto.ReplyHeader;
@@ -216,6 +218,20 @@ class SessionTest extends ClientTest {
         assertEquals(Code.MARSHALLINGERROR.intValue(), wire.request(OpCode.getData, null));
         assertEquals(Code.MARSHALLINGERROR.intValue(), wire.request(OpCode.multi, null));
         assertEquals(0, wire.request(OpCode.exists, new ExistsRequest("/", false)));
+    }
+
+    @Test
+    void checkWatchesKnowsWhatThisLinkWatches() throws Exception {
+        Wire wire = wire();
+        wire.connect(TIMEOUT);
+        wire.request(OpCode.exists, new ExistsRequest(root, true));
+        int none = Code.NOWATCHER.intValue();
+        for (WatcherType type : WatcherType.values()) {
+            var request = new CheckWatchesRequest(root, type.getIntValue());
+            boolean watched = type == WatcherType.Data || type == WatcherType.Any;
+            int wanted = watched ? 0 : none;
+            assertEquals(wanted, wire.request(OpCode.checkWatches, request), type.toString());
+        }
     }
 
     @Test
