@@ -1,5 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The thin adapter between the core and a real machine.
+//! The thin adapter between the core and a real machine: the driver, and beside it the program
+//! that people run.
 #![forbid(unsafe_code)]
 
+pub mod cli;
 pub mod driver;
+pub mod scripts;
+pub mod serve;
+
+mod logs;
+mod pid;
+mod version;

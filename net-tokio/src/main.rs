@@ -1,3 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `menagerie`: the server, its scripts, its shell and its load generator.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    menagerie_net_tokio::cli::main()
+}

@@ -204,12 +204,6 @@ impl<Z: Zoo> Node<Z> {
     }
 
     fn serve(&mut self, now: Now, found: Recovered<Z>, fx: &mut Effects) {
-        fx.event(Event::Recovered {
-            zxid: found.zxid,
-            nodes: found.tree.node_count() as u64,
-            sessions: found.sessions.len() as u64,
-            replayed: found.replayed,
-        });
         self.snapshots.after_recovery(found.replayed);
         let inherited = Inherited {
             tree: found.tree,

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line: which part of the program to run, by its arguments or by the name it was
+//! called by.
+
+use std::{env, ffi::OsString, path::Path, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    scripts::{self, Verb},
+    serve, version,
+};
+
+/// A coordination service that speaks ZooKeeper's protocol and files.
+///
+/// Without a command it serves on 127.0.0.1:2181, with its data in ./menagerie-data.
+#[derive(Debug, Parser)]
+#[command(name = "menagerie", disable_version_flag = true)]
+struct Arguments {
+    /// Print the version.
+    #[arg(short = 'V', long)]
+    version: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve in the foreground.
+    Serve {
+        /// Detach, with the log in this file (what `start` uses).
+        #[arg(long, hide = true)]
+        background: Option<std::path::PathBuf>,
+        /// A zoo.cfg, or its name in $ZOOCFGDIR.
+        config: Option<String>,
+    },
+    /// Start a server in the background, as `zkServer.sh start`.
+    Start(OfConfig),
+    /// Stop the server that `start` started.
+    Stop(OfConfig),
+    /// Stop, then start.
+    Restart(OfConfig),
+    /// Print the server's mode; exit code 1 if it does not answer.
+    Status(OfConfig),
+    /// Start in the foreground, as `zkServer.sh start-foreground`.
+    StartForeground(OfConfig),
+    /// Print the command that `start` runs.
+    PrintCmd(OfConfig),
+    /// Print the version.
+    Version,
+}
+
+#[derive(Debug, clap::Args)]
+struct OfConfig {
+    /// A zoo.cfg, or its name in $ZOOCFGDIR.
+    config: Option<String>,
+}
+
+/// Runs the program, and gives back its exit code.
+pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = env::args_os().collect();
+    let called = arguments.first().map(Path::new).and_then(Path::file_stem);
+    match called.and_then(|name| name.to_str()) {
+        Some("zkServer") => as_zk_server(&arguments[1..]),
+        _ => as_menagerie(arguments),
+    }
+}
+
+fn as_menagerie(arguments: Vec<OsString>) -> ExitCode {
+    let arguments = Arguments::parse_from(arguments);
+    if arguments.version {
+        println!("menagerie {}", version::full());
+        return ExitCode::SUCCESS;
+    }
+    let (verb, of) = match arguments.command {
+        None => return ExitCode::from(serve::run(&serve::Options::default())),
+        Some(Command::Serve { background, config }) => {
+            let config = config.map(|name| {
+                scripts::config_file(Some(&name)).expect("a name that was given is kept")
+            });
+            return ExitCode::from(serve::run(&serve::Options { config, background }));
+        }
+        Some(Command::Version) => (Verb::Version, OfConfig { config: None }),
+        Some(Command::Start(of)) => (Verb::Start, of),
+        Some(Command::Stop(of)) => (Verb::Stop, of),
+        Some(Command::Restart(of)) => (Verb::Restart, of),
+        Some(Command::Status(of)) => (Verb::Status, of),
+        Some(Command::StartForeground(of)) => (Verb::StartForeground, of),
+        Some(Command::PrintCmd(of)) => (Verb::PrintCmd, of),
+    };
+    ExitCode::from(scripts::run(verb, of.config.as_deref()))
+}
+
+/// `zkServer.sh [--config FOLDER] VERB [zoo.cfg]`.
+fn as_zk_server(arguments: &[OsString]) -> ExitCode {
+    let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    let (folder, words) = match words.as_slice() {
+        ["--config", folder, rest @ ..] => (Some(*folder), rest),
+        words => (None, words),
+    };
+    let verb = words.first().and_then(|name| Verb::from_name(name));
+    let Some(verb) = verb else {
+        eprintln!(
+            "Usage: zkServer.sh [--config <conf-dir>] \
+             {{start|start-foreground|stop|version|restart|status|print-cmd}}"
+        );
+        return ExitCode::from(1);
+    };
+    let named = words.get(1).copied();
+    let config = folder.map(|folder| Path::new(folder).join(named.unwrap_or("zoo.cfg")));
+    let config = config.as_ref().and_then(|file| file.to_str()).or(named);
+    ExitCode::from(scripts::run(verb, config))
+}

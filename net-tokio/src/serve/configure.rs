@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From the files around a server to its configuration, or to the reason why it cannot start.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use menagerie_core::{
+    config::{
+        BUILT_IN_NAME, BUILT_IN_TEXT, ConfigErrors, NoticeKind, Role, ServerConfig, StaticConfig,
+        Surroundings,
+    },
+    io::Exit,
+};
+
+use super::Failure;
+
+/// Reads `zoo.cfg`, or the built-in configuration, and all that it refers to.
+pub fn read(file: Option<&Path>) -> Result<ServerConfig, Failure> {
+    let name = file.map_or(BUILT_IN_NAME.into(), |file| file.display().to_string());
+    let text = match file {
+        None => BUILT_IN_TEXT.into(),
+        Some(file) => fs::read(file).map_err(|error| missing(&name, &error))?,
+    };
+    let flags = ["SERVER_JVMFLAGS", "JVMFLAGS"].map(|name| (name, variable(name)));
+    let flags = flags.each_ref().map(|(name, flags)| (*name, flags.as_str()));
+    let config = StaticConfig::parse(&name, &text, &flags).map_err(wrong)?;
+    let config = complete(config)?;
+    serveable(&name, &config)?;
+    Ok(config)
+}
+
+/// Logs what the operator should know of the configuration.
+pub fn log_notices(config: &ServerConfig) {
+    for notice in &config.notices {
+        match notice.kind {
+            NoticeKind::NoEffect | NoticeKind::Honoured => tracing::info!("{notice}"),
+            _ => tracing::warn!("{notice}"),
+        }
+    }
+    if let Some(secure) = &config.clients.secure {
+        tracing::warn!("secureClientPort {secure} is not served: this version speaks no TLS");
+    }
+}
+
+fn variable(name: &str) -> String {
+    env::var_os(name).unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn complete(config: StaticConfig) -> Result<ServerConfig, Failure> {
+    let myid = optional(&Path::new(config.data_dir()).join("myid"))?;
+    let dynamic = config.dynamic_config_file().map(PathBuf::from);
+    let dynamic = dynamic.map(|file| optional(&file)).transpose()?.flatten();
+    let around = Surroundings { myid: lend(&myid), dynamic: lend(&dynamic) };
+    config.complete(&around).map_err(wrong)
+}
+
+fn lend(file: &Option<(String, Vec<u8>)>) -> Option<(&str, &[u8])> {
+    file.as_ref().map(|(name, text)| (name.as_str(), text.as_slice()))
+}
+
+/// The name and text of a file that need not be there.
+fn optional(file: &Path) -> Result<Option<(String, Vec<u8>)>, Failure> {
+    let name = file.display().to_string();
+    match fs::read(file) {
+        Ok(text) => Ok(Some((name, text))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(missing(&name, &error)),
+    }
+}
+
+fn missing(name: &str, error: &io::Error) -> Failure {
+    let why = format!("cannot read the configuration {name}: {error}");
+    Failure { exit: Exit::BadConfig, why }
+}
+
+fn wrong(errors: ConfigErrors) -> Failure {
+    Failure { exit: Exit::BadConfig, why: format!("Invalid config, exiting abnormally\n{errors}") }
+}
+
+/// Refuses what this version cannot be: better no server than one that is not what it seems.
+fn serveable(name: &str, config: &ServerConfig) -> Result<(), Failure> {
+    let why = match (&config.role, &config.clients.plain) {
+        (Role::Member(member), _) => format!(
+            "{name}: this configuration makes the server number {} of an ensemble of {}, and this \
+             version of Menagerie only serves alone; leave this server to ZooKeeper for now, or \
+             remove the server.N lines to serve alone",
+            member.id,
+            member.ensemble.members().len()
+        ),
+        (Role::Standalone { .. }, None) => format!(
+            "{name}: only secureClientPort is set, and this version of Menagerie speaks no TLS; \
+             set clientPort, on an address that only a TLS proxy reaches if need be"
+        ),
+        (Role::Standalone { .. }, Some(_)) => return Ok(()),
+    };
+    Err(Failure { exit: Exit::BadConfig, why })
+}

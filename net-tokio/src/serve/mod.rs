@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Runs a server until it is asked to stop: the steps from a configuration to an exit code.
+
+pub mod background;
+mod configure;
+mod limits;
+mod listen;
+mod signals;
+
+use std::{
+    cell::RefCell,
+    env,
+    path::{self, Path, PathBuf},
+    rc::Rc,
+    sync::Arc,
+};
+
+use background::Herald;
+use menagerie_core::{
+    config::ServerConfig,
+    event::Event,
+    io::Exit,
+    node::{self, Node},
+    serve::Facts,
+};
+use tokio::{net::TcpListener, runtime::Builder, sync::oneshot};
+
+use crate::{
+    driver::{self, Folders, Halted},
+    logs::{self, Out},
+    version,
+};
+
+pub use configure::read as read_config;
+
+/// Why a server did not start, or stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The exit code.
+    pub exit: Exit,
+    /// The reason, and the way out.
+    pub why: String,
+}
+
+/// How to serve.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// `zoo.cfg`; without one the built-in configuration is served.
+    pub config: Option<PathBuf>,
+    /// In the background, with the log in this file.
+    pub background: Option<PathBuf>,
+}
+
+/// Serves, and gives back the process's exit code.
+pub fn run(options: &Options) -> u8 {
+    let (herald, out) = match &options.background {
+        None => (None, None),
+        Some(out) => match background::enter(out) {
+            Ok((herald, out)) => (Some(herald), Some(Arc::new(out))),
+            Err(error) => {
+                eprintln!("menagerie: cannot go to the background: {error}");
+                return Exit::Unexpected.code();
+            }
+        },
+    };
+    let herald = Rc::new(RefCell::new(herald));
+    let Err(Failure { exit, why }) = serve(options.config.as_deref(), out, &herald) else {
+        return Exit::Clean.code();
+    };
+    eprintln!("menagerie: {why}");
+    if let Some(herald) = herald.take() {
+        herald.failed(&why);
+    }
+    exit.code()
+}
+
+/// Serves until the core halts; a halt that was asked for is no failure.
+fn serve(
+    file: Option<&Path>,
+    out: Option<Arc<Out>>,
+    herald: &Rc<RefCell<Option<Herald>>>,
+) -> Result<(), Failure> {
+    let config = configure::read(file)?;
+    logs::start(out.clone());
+    logs::end_at_panic();
+    configure::log_notices(&config);
+    let max_files = limits::raise_open_files();
+    let stop = signals::handle(out).map_err(|error| unexpected("cannot hear signals", &error))?;
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| unexpected("cannot start the runtime", &error))?;
+    let halted = runtime.block_on(drive(config, file.is_none(), max_files, stop, herald))?;
+    match halted.exit {
+        Exit::Clean => Ok(()),
+        exit => Err(Failure { exit, why: halted.why }),
+    }
+}
+
+async fn drive(
+    config: ServerConfig,
+    built_in: bool,
+    max_files: Option<u64>,
+    stop: oneshot::Receiver<()>,
+    herald: &Rc<RefCell<Option<Herald>>>,
+) -> Result<Halted, Failure> {
+    let endpoint = config.clients.plain.clone().expect("configure refuses a server without one");
+    let listener = listen::bind(&endpoint, &config.clients).await?;
+    let folders = Folders::new(config.data_dir.as_ref(), config.data_log_dir.as_ref());
+    let setup = driver::Setup {
+        folders,
+        max_packet: config.requests.max_buffer,
+        tell: tell(&listener, built_in, herald),
+        listener,
+    };
+    let node = Node::new(node::Setup {
+        hash_key: (random(), random()),
+        seed: random(),
+        facts: facts(&config, max_files),
+        config,
+    });
+    let stop = async {
+        if stop.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    Ok(driver::run(node, setup, stop).await)
+}
+
+/// Logs what the core tells; that it serves is also told to the launcher, and to whoever sits at
+/// the terminal for the first time.
+fn tell(
+    listener: &TcpListener,
+    built_in: bool,
+    herald: &Rc<RefCell<Option<Herald>>>,
+) -> Box<dyn FnMut(&Event)> {
+    let herald = herald.clone();
+    let address = listener.local_addr().ok();
+    Box::new(move |event| {
+        logs::tell(event);
+        if let (Event::Recovered { .. }, Some(address)) = (event, address) {
+            tracing::info!("clients connect to {address}");
+            if built_in {
+                println!(
+                    "Menagerie serves ZooKeeper clients on {address}. Try, in another terminal:\n  \
+                     menagerie cli -server {address} ls /\n  \
+                     zkCli.sh -server {address}        (or any ZooKeeper client)\n\
+                     Data is kept in ./menagerie-data; Ctrl-C stops."
+                );
+            }
+            if let Some(herald) = herald.take() {
+                herald.serving();
+            }
+        }
+    })
+}
+
+/// What people are told of the process.
+fn facts(config: &ServerConfig, max_files: Option<u64>) -> Facts {
+    let absolute = |folder: &str| {
+        let folder = Path::new(folder).join("version-2");
+        path::absolute(&folder).unwrap_or(folder).display().to_string()
+    };
+    Facts {
+        version: version::full(),
+        data_dir: absolute(&config.data_dir),
+        data_log_dir: absolute(&config.data_log_dir),
+        environment: environment(),
+        max_files,
+    }
+}
+
+/// What `envi` says, in Java's names; of a Java there is nothing to tell.
+fn environment() -> Vec<(&'static str, &'static str)> {
+    let host = nix::unistd::gethostname().ok().and_then(|host| host.into_string().ok());
+    let folder = env::current_dir().ok().map(|folder| folder.display().to_string());
+    let variable = |name| env::var(name).ok();
+    let known = [
+        ("host.name", host),
+        ("java.version", Some("<NA>".into())),
+        ("java.vendor", Some("Menagerie".into())),
+        ("java.home", Some("<NA>".into())),
+        ("java.class.path", Some("<NA>".into())),
+        ("java.library.path", Some("<NA>".into())),
+        ("java.io.tmpdir", Some(env::temp_dir().display().to_string())),
+        ("java.compiler", Some("<NA>".into())),
+        ("os.name", Some(env::consts::OS.into())),
+        ("os.arch", Some(env::consts::ARCH.into())),
+        ("os.version", nix::sys::utsname::uname().ok().map(|os| text(os.release()))),
+        ("user.name", variable("USER")),
+        ("user.home", variable("HOME")),
+        ("user.dir", folder),
+    ];
+    let known = known.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    // Said for as long as the process lives, so it may as well keep it.
+    known.map(|(name, value)| (name, &*value.leak())).collect()
+}
+
+fn text(text: &std::ffi::OsStr) -> String {
+    text.to_string_lossy().into_owned()
+}
+
+fn random() -> u64 {
+    getrandom::u64().expect("the system gives random numbers")
+}
+
+fn unexpected(what: &str, error: &dyn std::error::Error) -> Failure {
+    Failure { exit: Exit::Unexpected, why: format!("{what}: {error}") }
+}
