@@ -17,11 +17,13 @@
 //!                            `-- rot, no disk ------- a write failed ---------------------^
 //! ```
 
+mod purges;
 mod snapshots;
 
 use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::net::SocketAddr;
 
+use purges::Purges;
 use snapshots::Snapshots;
 
 use crate::{
@@ -58,6 +60,7 @@ pub struct Node<Z: Zoo = Sound> {
     facts: Facts,
     ids: Ids,
     snapshots: Snapshots<Z>,
+    purges: Purges<Z>,
     mode: Mode<Z>,
     /// Links that came before there was a server to take them.
     early: Vec<(LinkId, SocketAddr)>,
@@ -84,6 +87,7 @@ impl<Z: Zoo> Node<Z> {
             facts: setup.facts,
             ids: Ids::new(),
             snapshots: Snapshots::new(zoo, setup.seed, &setup.config),
+            purges: Purges::new(zoo, &setup.config),
             mode: Mode::Idle,
             early: Vec::new(),
             now: Now::default(),
@@ -135,11 +139,11 @@ impl<Z: Zoo> Node<Z> {
         match &mut self.mode {
             Mode::Serving(server) => {
                 self.snapshots.consider(server, &mut self.ids, fx);
+                self.purges.consider(now.mono, &mut self.ids, fx);
                 server.flush(&mut self.ids, fx);
             }
             Mode::Stopping(server) => {
-                server.flush(&mut self.ids, fx);
-                if server.is_at_rest() {
+                if server.come_to_rest(&mut self.ids, fx) {
                     fx.halt(Exit::Clean, String::from("asked to stop"));
                     self.mode = Mode::Over;
                 }
@@ -152,7 +156,10 @@ impl<Z: Zoo> Node<Z> {
     pub fn poll_timeout(&self) -> Option<Instant> {
         match &self.mode {
             Mode::Idle => Some(self.now.mono),
-            Mode::Serving(server) => server.poll_timeout(self.now.mono),
+            Mode::Serving(server) => {
+                let timers = [server.poll_timeout(self.now.mono), self.purges.poll_timeout()];
+                timers.into_iter().flatten().min()
+            }
             Mode::Recovering(_) | Mode::Stopping(_) | Mode::Over => None,
         }
     }
@@ -195,8 +202,11 @@ impl<Z: Zoo> Node<Z> {
                 }
             }
             Mode::Serving(server) | Mode::Stopping(server) => {
-                if !self.snapshots.on_file(op, result, server, &mut self.ids, fx) {
-                    server.on_file(now, op, result, &mut self.ids, fx);
+                let ids = &mut self.ids;
+                if !self.snapshots.on_file(op, result, server, ids, fx)
+                    && !self.purges.on_file(op, result, ids, fx)
+                {
+                    server.on_file(now, op, result, ids, fx);
                 }
             }
             Mode::Idle | Mode::Over => {}
@@ -205,6 +215,7 @@ impl<Z: Zoo> Node<Z> {
 
     fn serve(&mut self, now: Now, found: Recovered<Z>, fx: &mut Effects) {
         self.snapshots.after_recovery(found.replayed);
+        self.purges.begin(now.mono);
         let inherited = Inherited {
             tree: found.tree,
             sessions: found.sessions,
@@ -240,7 +251,6 @@ impl<Z: Zoo> Node<Z> {
         self.mode = match core::mem::replace(&mut self.mode, Mode::Over) {
             Mode::Serving(mut server) => {
                 server.hang_up_all(fx);
-                server.settle(&mut self.ids, fx);
                 Mode::Stopping(server)
             }
             stopping @ Mode::Stopping(_) => stopping,

@@ -99,6 +99,8 @@ pub struct Server<Z: Zoo> {
     pub(super) sweep: Sweep,
     /// Transactions applied since the start.
     pub(super) commits: u64,
+    /// Whether the log was told to say how far it is synced.
+    settled: bool,
 }
 
 impl<Z: Zoo> Server<Z> {
@@ -140,6 +142,7 @@ impl<Z: Zoo> Server<Z> {
             talk: Talk::new(facts, &config, now),
             sweep: Sweep::new(now.mono, config.containers.check_interval_ms),
             commits: 0,
+            settled: false,
             config,
         }
     }
@@ -273,14 +276,17 @@ impl<Z: Zoo> Server<Z> {
         self.conns.iter_mut().for_each(|(link, conn)| conn.hang_up(*link, fx));
     }
 
-    /// Has the log say how far it is synced, once what is staged is durable.
-    pub fn settle(&mut self, ids: &mut Ids, fx: &mut Effects) {
+    /// Ends a turn of a server that is stopping: has the log write what is staged, and then say
+    /// how far it is synced. True once that is durable, too.
+    pub fn come_to_rest(&mut self, ids: &mut Ids, fx: &mut Effects) -> bool {
         self.log.flush(ids, fx);
-        self.log.settle(ids, fx);
-    }
-
-    /// Whether no operation of the log is under way.
-    pub fn is_at_rest(&self) -> bool {
+        if self.log.durable() < self.log.appended() {
+            return false;
+        }
+        if !self.settled {
+            self.settled = true;
+            self.log.settle(ids, fx);
+        }
         self.log.is_idle()
     }
 
