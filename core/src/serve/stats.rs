@@ -163,7 +163,7 @@ impl Stats {
         }
     }
 
-    /// Forgets everything but what start-up measured, for the `srst` word.
+    /// Forgets everything, for the `srst` word.
     pub fn reset(&mut self) {
         *self = Stats::new();
     }
