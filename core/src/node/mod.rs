@@ -118,7 +118,10 @@ impl<Z: Zoo> Node<Z> {
             },
             Input::Frame { link, frame } => match &mut self.mode {
                 Mode::Serving(server) => server.on_frame(link, now, frame, fx),
-                _ => refuse(link, frame, fx),
+                _ => {
+                    self.early.retain(|(early, _)| *early != link);
+                    refuse(link, frame, fx);
+                }
             },
             Input::Drained { link, bytes } => {
                 if let Mode::Serving(server) = &mut self.mode {

@@ -228,14 +228,15 @@ impl Conn {
         self.unsent
     }
 
-    /// Sets or clears a reason not to read from the link.
-    pub fn hold(&mut self, link: LinkId, hold: Hold, on: bool, fx: &mut Effects) {
+    /// Sets or clears a reason not to read from the link; false if it stood so already.
+    pub fn hold(&mut self, link: LinkId, hold: Hold, on: bool, fx: &mut Effects) -> bool {
         let before = self.holds;
         match hold {
             Hold::Opening => self.holds.opening = on,
             Hold::Server => self.holds.server = on,
         }
         self.tell(link, before, fx);
+        self.holds != before
     }
 
     /// Hangs up: nothing more is taken from it or sent to it.

@@ -161,7 +161,8 @@ impl<Z: Zoo> Server<Z> {
 
     /// A link is gone.
     pub fn on_link_down(&mut self, link: LinkId) {
-        let conn = self.conns.remove(&link).expect("a link goes down once");
+        // A link that was refused during recovery was never announced here.
+        let Some(conn) = self.conns.remove(&link) else { return };
         self.watches.drop_link(link);
         if let Some(session) = conn.session()
             && self.sessions.owner(session) == Some(link)
@@ -178,7 +179,9 @@ impl<Z: Zoo> Server<Z> {
 
     /// The network took bytes that were sent to a link.
     pub fn on_drained(&mut self, link: LinkId, bytes: usize, fx: &mut Effects) {
-        self.conns.get_mut(&link).expect("a link that is up").drained(link, bytes, fx);
+        if let Some(conn) = self.conns.get_mut(&link) {
+            conn.drained(link, bytes, fx);
+        }
     }
 
     /// Does what is due, a bounded part of it; [`Server::poll_timeout`] says when to come again.
@@ -204,7 +207,7 @@ impl<Z: Zoo> Server<Z> {
 
     /// When [`Server::on_time`] has something to do.
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let busy = self.watches.is_busy() || self.has_durable() || self.talk.is_busy();
+        let busy = self.watches.is_busy() || self.has_durable() || self.can_talk();
         let sessionless = self.sessionless.front().map(|(due, _)| *due);
         let timers = [
             busy.then_some(now),
@@ -320,8 +323,8 @@ impl<Z: Zoo> Server<Z> {
     pub(super) fn throttle(&mut self, link: LinkId, fx: &mut Effects) {
         if self.pending.len() > self.outstanding_limit()
             && let Some(conn) = self.conns.get_mut(&link)
+            && conn.hold(link, Hold::Server, true, fx)
         {
-            conn.hold(link, Hold::Server, true, fx);
             self.throttled.push_back(link);
         }
     }

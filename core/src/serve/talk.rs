@@ -86,11 +86,6 @@ impl Talk {
         }
     }
 
-    /// Whether an answer is unfinished.
-    pub fn is_busy(&self) -> bool {
-        !self.answers.is_empty()
-    }
-
     /// Remembers the tree's digest at every so many transactions.
     pub fn remember_digest(&mut self, zxid: Zxid, digest: u64) {
         if zxid.0 % DIGEST_EVERY == 0 {
@@ -155,6 +150,12 @@ impl<Z: Zoo> Server<Z> {
                 self.talk.answers.insert(link, answer);
             }
         }
+    }
+
+    /// Whether an unfinished answer could go on now: its asker reads, or is gone.
+    pub(super) fn can_talk(&self) -> bool {
+        let reads = |link| self.conns.get(link).is_none_or(|conn| conn.unsent() < UNREAD);
+        self.talk.answers.keys().any(reads)
     }
 
     fn say(&mut self, link: LinkId, text: &[u8], fx: &mut Effects) {
