@@ -114,7 +114,8 @@ impl<Z: Zoo> Server<Z> {
         now: Now,
     ) -> Server<Z> {
         let id = match config.role {
-            Role::Standalone { id } => id.unwrap_or(0),
+            // As Java's server alone has it, whatever its myid says.
+            Role::Standalone { .. } => 1,
             Role::Member(ref member) => member.id,
         };
         let id = u8::try_from(id & 0xff).expect("masked to a byte");
