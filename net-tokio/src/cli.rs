@@ -7,6 +7,7 @@ use std::{env, ffi::OsString, path::Path, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use crate::{
+    load,
     scripts::{self, Verb},
     serve, version,
 };
@@ -46,6 +47,8 @@ enum Command {
     StartForeground(OfConfig),
     /// Print the command that `start` runs.
     PrintCmd(OfConfig),
+    /// Measure a ZooKeeper server.
+    Load(load::Options),
     /// Print the version.
     Version,
 }
@@ -80,6 +83,7 @@ fn as_menagerie(arguments: Vec<OsString>) -> ExitCode {
             });
             return ExitCode::from(serve::run(&serve::Options { config, background }));
         }
+        Some(Command::Load(options)) => return load::run(&options),
         Some(Command::Version) => (Verb::Version, OfConfig { config: None }),
         Some(Command::Start(of)) => (Verb::Start, of),
         Some(Command::Stop(of)) => (Verb::Stop, of),

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod client;
 pub mod driver;
+pub mod load;
 pub mod scripts;
 pub mod serve;
 
