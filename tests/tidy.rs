@@ -23,6 +23,87 @@ const BANNED: &[(&str, &str)] = &[
     (concat!("TO", "DO"), "an issue"),
 ];
 
+/// What each room of `core` may use besides itself. A room that is not listed uses nothing.
+const DIRECTIONS: &[(&str, &[&str])] = &[
+    ("event", &["id"]),
+    ("io", &["event", "id"]),
+    ("frame", &["io"]),
+    ("pieces", &["hash"]),
+    ("proto", &["id", "jute"]),
+    ("txn", &["id", "jute", "proto", "tree", "zoo"]),
+    ("tree", &["hash", "id", "jute", "pieces", "proto", "txn", "zoo"]),
+    ("log", &["id", "jute", "txn"]),
+    ("session", &["hash", "id", "pieces", "proto", "time", "zoo"]),
+    ("watch", &["hash", "id", "jute", "pieces", "proto", "zoo"]),
+    ("client", &["id", "jute", "proto", "time"]),
+    ("store", &["event", "hash", "id", "io", "jute", "log", "tree", "txn", "zoo"]),
+    (
+        "serve",
+        &[
+            "config", "event", "hash", "id", "io", "jute", "proto", "session", "store", "time",
+            "tree", "txn", "watch", "zoo",
+        ],
+    ),
+    ("node", &["config", "event", "hash", "id", "io", "serve", "store", "time", "zoo"]),
+];
+
+#[test]
+fn rooms_of_core_use_only_the_rooms_below() {
+    let core = root().join("core/src");
+    for (path, text) in sources(&["core/src"]) {
+        let inside = path.strip_prefix(&core).expect("it was found below");
+        let first = inside.iter().next().and_then(|part| part.to_str()).expect("a name");
+        let room = first.trim_end_matches(".rs");
+        let test_only = inside.to_str().is_some_and(|name| name.contains("test"));
+        if room == "lib" || test_only {
+            continue;
+        }
+        let listed = DIRECTIONS.iter().find(|(listed, _)| *listed == room);
+        let allowed = listed.map_or(&[] as &[&str], |(_, allowed)| allowed);
+        for used in rooms_used(&text) {
+            assert!(
+                used == room || allowed.contains(&used.as_str()),
+                "{}: {room} may not use {used}",
+                path.display()
+            );
+        }
+    }
+}
+
+/// The rooms named after `crate::` before the file's tests, also in groups of imports.
+fn rooms_used(text: &str) -> Vec<String> {
+    let code: String = production(text).map(|line| line.split("//").next().unwrap_or("")).collect();
+    let mut used = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            None => used.push(word(rest)),
+            Some(group) => {
+                let mut depth = 0;
+                let mut fresh = true;
+                for (at, letter) in group.char_indices() {
+                    match letter {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => fresh = true,
+                        _ if fresh && letter.is_alphabetic() => {
+                            used.push(word(&group[at..]));
+                            fresh = false;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    used
+}
+
+fn word(text: &str) -> String {
+    text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()
+}
+
 #[test]
 fn every_source_file_says_its_licence_and_purpose() {
     for (path, text) in sources(&["core", "sim", "net-tokio", "tests", "benches"]) {
