@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     load,
     scripts::{self, Verb},
-    serve, version,
+    serve, shell, version,
 };
 
 /// A coordination service that speaks ZooKeeper's protocol and files.
@@ -49,6 +49,13 @@ enum Command {
     PrintCmd(OfConfig),
     /// Measure a ZooKeeper server.
     Load(load::Options),
+    /// A shell, as `zkCli.sh`; with a command, runs it and exits.
+    #[command(disable_help_flag = true)]
+    Cli {
+        /// `[-server host:port[/chroot]] [-timeout ms] [-r] [-waitforconnection] [command...]`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// Print the version.
     Version,
 }
@@ -65,6 +72,7 @@ pub fn main() -> ExitCode {
     let called = arguments.first().map(Path::new).and_then(Path::file_stem);
     match called.and_then(|name| name.to_str()) {
         Some("zkServer") => as_zk_server(&arguments[1..]),
+        Some("zkCli") => as_zk_cli(&arguments[1..]),
         _ => as_menagerie(arguments),
     }
 }
@@ -84,6 +92,7 @@ fn as_menagerie(arguments: Vec<OsString>) -> ExitCode {
             return ExitCode::from(serve::run(&serve::Options { config, background }));
         }
         Some(Command::Load(options)) => return load::run(&options),
+        Some(Command::Cli { arguments }) => return shell::main(arguments),
         Some(Command::Version) => (Verb::Version, OfConfig { config: None }),
         Some(Command::Start(of)) => (Verb::Start, of),
         Some(Command::Stop(of)) => (Verb::Stop, of),
@@ -114,4 +123,9 @@ fn as_zk_server(arguments: &[OsString]) -> ExitCode {
     let config = folder.map(|folder| Path::new(folder).join(named.unwrap_or("zoo.cfg")));
     let config = config.as_ref().and_then(|file| file.to_str()).or(named);
     ExitCode::from(scripts::run(verb, config))
+}
+
+/// `zkCli.sh [-server host:port] [command...]`.
+fn as_zk_cli(arguments: &[OsString]) -> ExitCode {
+    shell::main(arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect())
 }

@@ -9,6 +9,7 @@ pub mod driver;
 pub mod load;
 pub mod scripts;
 pub mod serve;
+pub mod shell;
 
 mod logs;
 mod pid;

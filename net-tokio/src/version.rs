@@ -22,18 +22,24 @@ pub fn full() -> String {
     format!("{VERSION}, built on {}", build_date())
 }
 
-/// Counts in cycles of 400 years that begin in a March, so that leap days come last.
 fn date(seconds: i64) -> String {
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = civil(days);
+    let (hour, minute) = (second / 3_600, second / 60 % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02} UTC")
+}
+
+/// Year, month and day of the month, from days since the Unix epoch.
+///
+/// Counts in cycles of 400 years that begin in a March, so that leap days come last.
+pub fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let (cycle, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;
     let of_month = day - (153 * month + 2) / 5 + 1;
-    let (year, month) = (cycle * 400 + year + i64::from(month >= 10), (month + 2) % 12 + 1);
-    let (hour, minute) = (second / 3_600, second / 60 % 60);
-    format!("{year:04}-{month:02}-{of_month:02} {hour:02}:{minute:02} UTC")
+    (cycle * 400 + year + i64::from(month >= 10), (month + 2) % 12 + 1, of_month)
 }
 
 #[cfg(test)]

@@ -46,6 +46,11 @@ impl Watch {
         self.heard.recv().await
     }
 
+    /// Lets the watch stand unheard: what it tells comes as [`Event`]s only.
+    pub fn detach(mut self) {
+        self.shared = Weak::new();
+    }
+
     /// The path it was left on.
     pub fn path(&self) -> &str {
         &self.path
