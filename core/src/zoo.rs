@@ -5,10 +5,24 @@
 //! at compile time, so the branches are gone from the shipped binary however the workspace is
 //! built. The simulator is the only one that answers otherwise.
 
-/// A bug that can be switched on in a simulated world, one at a time.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Mutation {
+macro_rules! mutations {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// A bug that can be switched on in a simulated world, one at a time.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Mutation {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Mutation {
+            /// Every bug, under its name.
+            pub const ALL: &'static [(&'static str, Mutation)] =
+                &[$((stringify!($name), Mutation::$name),)*];
+        }
+    };
+}
+
+mutations! {
     /// Writes are acknowledged before the log's sync completed.
     AckBeforeSync,
     /// A client that has seen more than this server is let in.
@@ -25,6 +39,8 @@ pub enum Mutation {
     SnapshotNotSynced,
     /// What a power loss left of an unfinished write is not cut off at the next start.
     TearNotCut,
+    /// What a killed process left in the system's cache is served without being synced first.
+    RecoveredNotSynced,
     /// Replay skips the first transaction after the snapshot.
     ReplayStartsLate,
     /// The purge removes a log that still holds transactions after a snapshot it keeps.

@@ -2,12 +2,19 @@
 //! Worlds of Menagerie cores under seeded faults, and the oracles that judge them.
 #![forbid(unsafe_code)]
 
+pub mod campaign;
 pub mod clock;
 pub mod disk;
 pub mod faults;
+pub mod grade;
 pub mod model;
 pub mod net;
 pub mod oracle;
 pub mod probe;
+pub mod readable;
 pub mod rng;
+pub mod scenario;
 pub mod tally;
+pub mod workload;
+pub mod world;
+pub mod zoo;

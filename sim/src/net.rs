@@ -37,7 +37,9 @@ impl Stream {
         let mut times = Vec::new();
         let mut rest = bytes;
         while !rest.is_empty() {
-            let cut = rest.len().min(1 + rng.index(pace.piece));
+            // Small pieces, but not very many: a long reply is cut in larger ones.
+            let most = pace.piece.max(bytes.len() / 4);
+            let cut = rest.len().min(1 + rng.index(most));
             let (piece, later) = rest.split_at(cut);
             let at = now + pace.base + rng.wait(pace.jitter);
             self.newest = self.newest.max(at);

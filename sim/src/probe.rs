@@ -46,7 +46,7 @@ probes! {
     BadVersion = "a version did not fit",
     EventFired = "a one-shot watch fired",
     RecursiveFired = "a persistent or recursive watch fired",
-    EventsPipelined = "several events reached one link in one turn",
+    EventsPipelined = "several events were owed to one link at once",
     TurnBatched = "a turn took more than three inputs",
     FrameCut = "a frame arrived in pieces",
     ResetMidFrame = "a link was reset within a frame",

@@ -167,7 +167,8 @@ impl<Z: Zoo> Server<Z> {
                 Some(Queued::Sync { until, .. }) if *until <= self.applied => {}
                 Some(Queued::Sync { until, .. }) => {
                     let until = *until;
-                    return self.syncs.push_back((until, link));
+                    let at = self.syncs.partition_point(|(other, _)| *other <= until);
+                    return self.syncs.insert(at, (until, link));
                 }
                 Some(Queued::Write { .. }) | None => return,
             }

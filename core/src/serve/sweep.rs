@@ -54,6 +54,10 @@ impl<Z: Zoo> Server<Z> {
             let Some(node) = self.tree.sweep_next() else { return self.end_round(now.mono) };
             if self.is_over(node, now.wall_ms) {
                 let path = self.tree.path(node);
+                // Somebody is at it right now: a TTL znode may be about to live on.
+                if self.prep.is_pending(&path) {
+                    continue;
+                }
                 self.propose_reap(&path, now);
                 // One at a time, at the pace that is configured.
                 let pace = 60_000 / u64::from(self.config.containers.max_per_minute);

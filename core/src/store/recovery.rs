@@ -432,6 +432,10 @@ impl<Z: Zoo> Recovery<Z> {
         }
         if verdict == Verdict::Cut && !self.zoo.has(Mutation::TearNotCut) {
             self.order(What::Repair, FileOp::Truncate { file, len: offset }, ids, fx);
+        }
+        // A killed process leaves behind what reads show and the disk does not have: it is about
+        // to be told, so it must survive the power from here on.
+        if verdict != Verdict::Remove && !self.zoo.has(Mutation::RecoveredNotSynced) {
             self.order(What::Repair, FileOp::Sync { file }, ids, fx);
         }
         self.close(ids, fx);
@@ -476,6 +480,7 @@ impl<Z: Zoo> Recovery<Z> {
             let mark = Mark { log: Zxid::ZERO, synced: 0 };
             self.mark_file = Some(self.create(Dir::Log, MARK_NAME, mark.encode(), ids, fx));
         }
+        self.order(What::Repair, FileOp::SyncDir { dir: Dir::Log }, ids, fx);
         self.order(What::Tidied, FileOp::SyncDir { dir: Dir::Snap }, ids, fx);
     }
 

@@ -130,6 +130,9 @@ pub struct Disk {
     lanes: BTreeMap<LaneId, Lane>,
     open: BTreeMap<FileId, Inode>,
     locks: BTreeSet<String>,
+    failed: bool,
+    /// Whether a sync failed: the cache may hold what the disk never will.
+    pub deceives: bool,
     rng: Rng,
 }
 
@@ -145,6 +148,8 @@ impl Disk {
             lanes: BTreeMap::new(),
             open: BTreeMap::new(),
             locks: BTreeSet::new(),
+            failed: false,
+            deceives: false,
             rng,
         }
     }
@@ -168,7 +173,8 @@ impl Disk {
         } else {
             self.perform(&what)
         };
-        if ended.is_err() {
+        if let Err(failure) = &ended {
+            self.failed |= matches!(failure.kind, FileErrorKind::Full | FileErrorKind::Other);
             self.lanes.get_mut(&lane).expect("a lane with work").stopped = true;
         }
         (op, what, ended, more.then(|| self.latency(lane)))
@@ -177,6 +183,17 @@ impl Disk {
     /// Whether any operation is under way or waits.
     pub fn is_busy(&self) -> bool {
         self.lanes.values().any(|lane| !lane.queue.is_empty())
+    }
+
+    /// Whether an operation of the process that runs now has failed that should not have.
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// There is room again, and haste; what fails goes on failing.
+    pub fn ease(&mut self) {
+        self.capacity = u64::MAX;
+        self.pace.slowdown = 1;
     }
 
     /// The process ends: what it had under way may be half done, the rest never happens.
@@ -188,6 +205,7 @@ impl Disk {
                 self.interrupt(what);
             }
         }
+        self.failed = false;
         self.open.clear();
         self.locks.clear();
         self.fs.forget_handles();
@@ -196,6 +214,7 @@ impl Disk {
     /// The power fails: the process ends and what was not synced is at risk.
     pub fn power_loss(&mut self, keep: Keep) {
         self.kill();
+        self.deceives = false;
         self.fs.power_loss(keep, &mut self.rng);
     }
 
@@ -304,7 +323,10 @@ impl Disk {
     fn spoil(&mut self, what: &FileOp) {
         match what {
             FileOp::Write { .. } => self.interrupt(what),
-            FileOp::Sync { file } => self.fs.fail_sync(self.inode(*file), &mut self.rng),
+            FileOp::Sync { file } => {
+                self.deceives = true;
+                self.fs.fail_sync(self.inode(*file), &mut self.rng);
+            }
             _ => {}
         }
     }

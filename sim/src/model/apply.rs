@@ -79,7 +79,12 @@ impl Model {
                 continue;
             }
             let stat = self.apply_one(header, txn, applied)?;
-            result_header(txn.op(), false, 0, &mut applied.body);
+            // Results know two kinds of creations: with a Stat and without.
+            let op = match txn.op() {
+                OpCode::CreateContainer | OpCode::CreateTtl => OpCode::Create2,
+                op => op,
+            };
+            result_header(op, false, 0, &mut applied.body);
             reply(txn, stat, &mut applied.body);
         }
         result_header(OpCode::Error, true, -1, &mut applied.body);

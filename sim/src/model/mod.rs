@@ -130,6 +130,11 @@ impl Model {
         Model { nodes, sessions: BTreeMap::new() }
     }
 
+    /// A znode, as reads find it: the root has an empty name, too.
+    pub fn seen(&self, path: &[u8]) -> Option<&Znode> {
+        self.node(if path.is_empty() { b"/" } else { path })
+    }
+
     /// A znode.
     pub fn node(&self, path: &[u8]) -> Option<&Znode> {
         self.nodes.get(path).map(|node| &**node)

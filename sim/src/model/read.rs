@@ -79,7 +79,7 @@ fn read(
     out: &mut Vec<u8>,
 ) -> Option<Result<(), ErrorCode>> {
     let visible = |path: &[u8], wanted: i32| {
-        let node = model.node(path).ok_or(ErrorCode::NoNode)?;
+        let node = model.seen(path).ok_or(ErrorCode::NoNode)?;
         if permits(&node.acl, wanted, &caller.ids) { Ok(node) } else { Err(ErrorCode::NoAuth) }
     };
     let result = match request {
@@ -109,6 +109,8 @@ fn read(
             encode_acls(Some(&shown), out);
             node.client_stat().encode(out);
         }),
+        // Java counts the root among its own children here, for it has two names.
+        Request::GetAllChildrenNumber { path: b"" } => return None,
         Request::GetAllChildrenNumber { path } => visible(path, perms::READ).map(|_| {
             let prefix = if *path == b"/" { b"/".to_vec() } else { [path, &b"/"[..]].concat() };
             let below = |(other, _): &(&Vec<u8>, _)| other.starts_with(&prefix) && *other != path;

@@ -78,20 +78,20 @@ impl Watches {
         let mut missed = Vec::new();
         let since = watches.relative_zxid;
         for path in &watches.data {
-            match model.node(path) {
+            match model.seen(path) {
                 None => missed.push((2, path.to_vec())),
                 Some(node) if node.stat.mzxid.0 > since => missed.push((3, path.to_vec())),
                 Some(_) => add(&mut self.data, path, STANDARD),
             }
         }
         for path in &watches.exist {
-            match model.node(path) {
+            match model.seen(path) {
                 Some(_) => missed.push((1, path.to_vec())),
                 None => add(&mut self.data, path, STANDARD),
             }
         }
         for path in &watches.child {
-            match model.node(path) {
+            match model.seen(path) {
                 None => missed.push((2, path.to_vec())),
                 Some(node) if node.stat.pzxid.0 > since => missed.push((4, path.to_vec())),
                 Some(_) => add(&mut self.child, path, STANDARD),

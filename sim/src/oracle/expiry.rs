@@ -16,6 +16,8 @@ use super::{Check, Property, Violation, ghost::Ghost};
 struct Life {
     timeout_ms: u64,
     heard: Instant,
+    /// When it was heard of before that: within one turn the expiry may have come first.
+    before: Instant,
 }
 
 /// The life signs of all sessions, by the clock of the process that runs now.
@@ -37,9 +39,11 @@ impl Expiry {
     pub fn heard(&mut self, session: i64, timeout_ms: Option<i32>, now: Instant) {
         if let Some(timeout_ms) = timeout_ms {
             let timeout_ms = u64::try_from(timeout_ms).unwrap_or_default();
-            self.lives.insert(session, Life { timeout_ms, heard: now });
-        } else if let Some(life) = self.lives.get_mut(&session) {
-            life.heard = now;
+            self.lives.insert(session, Life { timeout_ms, heard: now, before: Instant::ZERO });
+        } else if let Some(life) = self.lives.get_mut(&session)
+            && life.heard < now
+        {
+            (life.before, life.heard) = (life.heard, now);
         }
     }
 
@@ -65,7 +69,8 @@ impl Expiry {
     /// The server says that a session expired.
     pub fn expired(&mut self, session: SessionId, now: Instant) -> Check {
         let Some(life) = self.lives.remove(&session.0) else { return Ok(()) };
-        let silent = now.since(life.heard).as_millis() as u64;
+        let heard = if life.heard == now { life.before } else { life.heard };
+        let silent = now.since(heard).as_millis() as u64;
         if silent < life.timeout_ms {
             let allowed = life.timeout_ms;
             return broken(format!("{session} expired after {silent} ms of {allowed} allowed"));

@@ -31,6 +31,7 @@ use menagerie_core::{
     proto::{WatcherEvent, XID_NOTIFICATION},
     session::password_opens,
     time::Now,
+    txn::Txn,
 };
 
 pub use self::cutter::Cutter;
@@ -40,7 +41,11 @@ use self::{
     log::LogTap,
     recovery::durable,
 };
-use crate::model::Id;
+use crate::{
+    model::{Id, Znode},
+    probe::Probe,
+    readable::readable,
+};
 
 /// A promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,7 +96,12 @@ impl Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} is broken: {}", self.property, self.what)
+        let mut what = readable(&self.what);
+        if let Some((end, _)) = what.char_indices().nth(3_000) {
+            what.truncate(end);
+            what.push_str("...");
+        }
+        write!(f, "{:?} is broken: {what}", self.property)
     }
 }
 
@@ -123,6 +133,8 @@ pub struct Oracles {
     pub expiry: Expiry,
     /// Replies since the caller last took them.
     pub replies: Vec<Replied>,
+    /// Probes hit since the caller last took them.
+    pub seen: Vec<Probe>,
     proofs: &'static [Proof],
     numbers: u64,
 }
@@ -135,6 +147,7 @@ impl Oracles {
             log: LogTap::default(),
             expiry: Expiry::new(tick_ms),
             replies: Vec::new(),
+            seen: Vec::new(),
             proofs,
             numbers: 0,
         }
@@ -181,8 +194,14 @@ impl Oracles {
             link.excused = true;
             return;
         };
-        let Some(session) = link.session else { return };
+        let Some(session) = link.session else {
+            link.excused = true;
+            return;
+        };
         self.expiry.heard(session, None, now.mono);
+        if self.ghost.closing.contains(&session) {
+            self.seen.push(Probe::LateForClosing);
+        }
         self.numbers += 1;
         let arrived = Arc::new(Arrived {
             number: self.numbers,
@@ -204,7 +223,12 @@ impl Oracles {
     /// A file operation was ordered.
     pub fn ordered(&mut self, lane: LaneId, op: OpId, what: &FileOp) -> Check {
         let (ghost, mut verdict) = (&mut self.ghost, Ok(()));
+        let seen = &mut self.seen;
         self.log.ordered(lane, op, what, |entry| {
+            if let Txn::Delete { path, container: true } = entry.txn {
+                let container = ghost.model.node(path).is_some_and(Znode::is_container);
+                seen.push(if container { Probe::ContainerSwept } else { Probe::TtlSwept });
+            }
             if verdict.is_ok() {
                 verdict = ghost.propose(entry);
             }
@@ -269,6 +293,13 @@ impl Oracles {
         }
         self.ghost.told = self.ghost.told.max(zxid);
         let link = self.ghost.links.get_mut(&name).expect("the link is there");
+        if link.owed.len() > 1 {
+            self.seen.push(Probe::EventsPipelined);
+        }
+        if zxid > 0 {
+            let kept = [4, 5].iter().any(|kind| link.watches.contains(event.path, *kind));
+            self.seen.push(if kept { Probe::RecursiveFired } else { Probe::EventFired });
+        }
         watches::notified(link, name, zxid, event)
     }
 
@@ -302,10 +333,15 @@ impl Oracles {
     ) -> Check {
         let request = arrived.request();
         watches::replied(&self.ghost, link, name, request.as_ref())?;
-        exact_tree::check(&mut self.ghost, &link.watches, arrived, header, body)?;
+        exact_tree::check(&mut self.ghost, link, arrived, header, body)?;
+        self.probe(arrived, header, body);
         match &request {
             Some(Request::SetWatches(again) | Request::SetWatches2(again)) if header.err == 0 => {
                 let missed = link.watches.set(&self.ghost.model, again);
+                self.seen.push(Probe::ResumedWithWatches);
+                if !missed.is_empty() {
+                    self.seen.push(Probe::MissedEventTold);
+                }
                 watches::rearmed(link, name, missed)?;
             }
             Some(Request::MultiRead(ops)) => {
@@ -313,12 +349,53 @@ impl Oracles {
             }
             Some(Request::CloseSession) => {
                 link.excused = true;
+                self.seen.push(Probe::ClosedWithEphemerals);
                 self.expiry.closed(arrived.session);
             }
             Some(request) => link.watches.after(request, header.err),
             None => {}
         }
         Ok(())
+    }
+
+    /// Counts what a right reply shows.
+    fn probe(&mut self, arrived: &Arrived, header: &ReplyHeader, body: &[u8]) {
+        use menagerie_core::proto::ErrorCode as E;
+        match E::from_code(header.err) {
+            Some(E::NoAuth) => self.seen.push(Probe::Denied),
+            Some(E::BadVersion) => self.seen.push(Probe::BadVersion),
+            _ => {}
+        }
+        match (OpCode::from_code(arrived.op), arrived.request()) {
+            (_, Some(Request::Multi(ops))) => self.probe_multi(ops.len(), body),
+            (_, Some(Request::Create(create))) if header.err == 0 => {
+                if matches!(create.flags, 2 | 3 | 6) {
+                    self.seen.push(Probe::SequentialMade);
+                }
+            }
+            (Some(OpCode::GetAcl), _) if header.err == 0 && arrived.ids.len() > 1 => {
+                self.seen.push(Probe::AclMasked);
+            }
+            _ => {}
+        }
+    }
+
+    fn probe_multi(&mut self, ops: usize, body: &[u8]) {
+        let mut reader = Reader::new(body);
+        let mut errors = Vec::new();
+        while let (Ok(-1), Ok(false), Ok(err)) = (reader.int(), reader.bool(), reader.int()) {
+            errors.push(err);
+            if reader.int().is_err() {
+                break;
+            }
+        }
+        let first = errors.iter().position(|err| *err != 0);
+        match first {
+            Some(0) if ops > 1 => self.seen.push(Probe::MultiFailedFirst),
+            Some(at) if ops > 1 && at + 1 == ops => self.seen.push(Probe::MultiFailedLast),
+            None if errors.is_empty() && ops > 0 => self.seen.push(Probe::MultiDone),
+            _ => {}
+        }
     }
 
     /// The core tells something.
@@ -330,7 +407,10 @@ impl Oracles {
                 self.expiry.restarted(&self.ghost.model.sessions, now.mono);
                 Ok(())
             }
-            Event::SessionExpired { session } => self.expiry.expired(*session, now.mono),
+            Event::SessionExpired { session } => {
+                self.ghost.closing.insert(session.0);
+                self.expiry.expired(*session, now.mono)
+            }
             _ => Ok(()),
         }
     }

@@ -13,6 +13,8 @@ use menagerie_core::{
 use super::{Check, Property, Violation, ghost::Proposed};
 use crate::model::{Judged, Model, judge, may_sweep};
 
+const MALFORMED: i32 = menagerie_core::proto::ErrorCode::MarshallingError.code();
+
 /// A history that cannot be.
 pub fn broken(what: String) -> Check {
     Err(Violation::new(Property::Writes, what))
@@ -50,8 +52,8 @@ fn own(model: &Model, proposed: &Proposed, txn: &Txn<'_>) -> Check {
         Txn::CreateSession { timeout_ms } => *timeout_ms > 0,
         Txn::CloseSession { .. } => known,
         Txn::Delete { path, container: true } => may_sweep(model, path, header.time),
-        // A sweep that came too late is logged as the error it is.
-        Txn::Error { .. } => header.session.0 == 0,
+        // A sweep that came too late is logged as the error it is; so is what cannot be read.
+        Txn::Error { err } => header.session.0 == 0 || *err == MALFORMED,
         _ => false,
     };
     if right {
@@ -59,9 +61,17 @@ fn own(model: &Model, proposed: &Proposed, txn: &Txn<'_>) -> Check {
     }
     let op = OpCode::from_code(header.op);
     broken(format!(
-        "{} ({op:?}, session {}, cxid {}) answers no request: {txn:?}",
-        header.zxid, header.session, header.cxid
+        "{} ({op:?}, session {}, cxid {}, time {}) answers no request: {txn:?}, {:?}",
+        header.zxid,
+        header.session,
+        header.cxid,
+        header.time,
+        node_of(model, txn),
     ))
+}
+
+fn node_of<'a>(model: &'a Model, txn: &Txn<'_>) -> Option<&'a crate::model::Znode> {
+    if let Txn::Delete { path, .. } = txn { model.node(path) } else { None }
 }
 
 fn show(judged: &Judged) -> String {

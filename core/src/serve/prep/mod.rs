@@ -154,6 +154,11 @@ impl<Z: Zoo> Prep<Z> {
         self.overlay.len()
     }
 
+    /// Whether a change of a znode, or of its children, is prepared and not yet applied.
+    pub fn is_pending(&self, path: &[u8]) -> bool {
+        self.overlay.latest_of(path).is_some()
+    }
+
     /// Judges a write of a client, or a deleteContainer of the sweeper, and appends the log entry
     /// of its transaction. The session of a closeSession is closing from now on.
     ///

@@ -335,7 +335,7 @@ impl Overlay {
         }
     }
 
-    fn latest_of(&self, path: &[u8]) -> Option<u64> {
+    pub(super) fn latest_of(&self, path: &[u8]) -> Option<u64> {
         if self.changes.is_empty() {
             return None;
         }

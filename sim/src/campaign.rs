@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Many worlds on all cores: seeds are handed out one by one, tallies are summed, failures kept.
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use menagerie_core::zoo::Mutation;
+
+use crate::{oracle::Violation, tally::Tally, world::World, zoo::breed};
+
+/// The hash key of every campaign; another key must give the same worlds.
+pub const HASH_KEY: (u64, u64) = (0x6d65_6e61, 0x6765_7269);
+
+/// What one world came to.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// Its seed.
+    pub seed: u64,
+    /// The hash of everything that happened in it.
+    pub hash: u64,
+    /// What it did.
+    pub tally: Tally,
+    /// The promise that was broken.
+    pub violation: Option<Violation>,
+    /// The last steps, if they were asked for.
+    pub account: Vec<String>,
+}
+
+/// Runs one world on this thread.
+pub fn run(seed: u64, mutation: Option<Mutation>, key: (u64, u64), explain: bool) -> Verdict {
+    breed(mutation);
+    let mut world = World::new(seed, key);
+    if explain {
+        world.explain();
+    }
+    let violation = world.run().err();
+    breed(None);
+    Verdict {
+        seed,
+        hash: world.rolling.value(),
+        tally: world.tally.clone(),
+        violation,
+        account: world.account().map(str::to_owned).collect(),
+    }
+}
+
+/// What a campaign came to.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The sum of all worlds.
+    pub tally: Tally,
+    /// The worlds that failed, by seed.
+    pub failures: Vec<Verdict>,
+    /// Wall time.
+    pub took: Duration,
+    /// Threads.
+    pub jobs: u64,
+}
+
+/// Runs the worlds of `seeds` from `start` on `jobs` threads; `progress` hears of each.
+pub fn campaign(
+    start: u64,
+    seeds: u64,
+    jobs: u64,
+    mutation: Option<Mutation>,
+    stop_at_first: bool,
+    progress: impl Fn(&Verdict) + Sync,
+) -> Report {
+    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let report = Mutex::new(Report { jobs, ..Report::default() });
+    let began = Instant::now();
+    let work = || {
+        while !stop.load(Ordering::Relaxed) {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            if n >= seeds {
+                return;
+            }
+            let verdict = run(start + n, mutation, HASH_KEY, false);
+            progress(&verdict);
+            let mut report = report.lock().expect("no worker panics");
+            report.tally.add(&verdict.tally);
+            if verdict.violation.is_some() {
+                stop.store(stop_at_first, Ordering::Relaxed);
+                report.failures.push(verdict);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for job in 0..jobs {
+            let named = thread::Builder::new().name(format!("world-{job}"));
+            named.spawn_scoped(scope, work).expect("a thread");
+        }
+    });
+    let mut report = report.into_inner().expect("no worker panics");
+    report.failures.sort_by_key(|verdict| verdict.seed);
+    report.took = began.elapsed();
+    report
+}

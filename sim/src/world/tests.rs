@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Worlds run to their end without a broken promise, and twice the same way.
+
+use super::*;
+
+#[test]
+fn a_world_runs_to_its_end_and_a_clone_runs_the_same_way() {
+    let mut world = World::new(1, (1, 2));
+    for _ in 0..5_000 {
+        world.step().expect("no promise is broken");
+    }
+    let mut twin = world.clone();
+    world.run().expect("no promise is broken");
+    twin.run().expect("no promise is broken");
+    assert_eq!(world.rolling, twin.rolling);
+    assert_eq!(world.tally, twin.tally);
+    assert!(world.tally.simulated >= 60 * SECOND);
+    assert!(world.tally.replies() >= 1_000);
+}
