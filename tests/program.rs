@@ -6,8 +6,13 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
+
+/// The most that anything here may take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A folder of its own for one test, with a zoo.cfg; removed in the end.
 struct Home {
@@ -39,6 +44,35 @@ impl Home {
         run(Path::new(env!("CARGO_BIN_EXE_menagerie")), &self.folder, arguments)
     }
 
+    fn start(&self) {
+        let started = said(&self.run(&["start", "zoo.cfg"]));
+        assert_eq!(started, (0, "Starting zookeeper ... STARTED\n".into()));
+    }
+
+    /// What the pid file says.
+    fn pid(&self) -> String {
+        fs::read_to_string(self.folder.join("data/zookeeper_server.pid")).expect("a pid file")
+    }
+
+    /// A server in the foreground, serving.
+    fn foreground(&self) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_menagerie"));
+        command.args(["serve", "zoo.cfg"]).current_dir(&self.folder);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().expect("the program runs");
+        eventually("it serves", || {
+            TcpStream::connect(("127.0.0.1", self.port)).is_ok() && self.ask(b"ruok") == "imok"
+        });
+        child
+    }
+
+    fn cli(&self, command: &[&str]) -> String {
+        let server = format!("127.0.0.1:{}", self.port);
+        let output = self.run(&[&["cli", "-server", &server], command].concat());
+        assert!(output.status.success(), "{command:?}: {output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     fn ask(&self, word: &[u8]) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
         stream.write_all(word).expect("it takes the word");
@@ -52,7 +86,7 @@ impl Drop for Home {
     fn drop(&mut self) {
         self.run(&["stop", "zoo.cfg"]);
         // What a failed test leaves there helps to understand it.
-        if !std::thread::panicking() {
+        if !thread::panicking() {
             let _ = fs::remove_dir_all(&self.folder);
         }
     }
@@ -62,6 +96,23 @@ fn run(program: &Path, folder: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder).env_clear();
     command.output().expect("the program runs")
+}
+
+fn signal(signal: &str, pid: &str) {
+    let status = Command::new("kill").args([signal, pid]).status().expect("kill runs");
+    assert!(status.success(), "kill {signal} {pid}");
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn complaint(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn said(output: &Output) -> (i32, String) {
@@ -150,4 +201,177 @@ fn a_data_directory_has_one_server() {
     assert_eq!(output.status.code(), Some(3));
     let why = String::from_utf8_lossy(&output.stderr);
     assert!(why.contains("another server is running on this data directory"), "{why}");
+}
+
+#[test]
+fn a_server_can_be_stopped_after_its_configuration_was_broken() {
+    let home = Home::new("broken");
+    home.start();
+    home.configure("maxClientCnxns=many\n");
+    let output = home.run(&["restart", "zoo.cfg"]);
+    let text = "Stopping zookeeper ... STOPPED\nStarting zookeeper ... FAILED TO START\n";
+    assert_eq!(said(&output), (1, text.into()));
+    assert!(complaint(&output).contains("zoo.cfg:8: maxClientCnxns=many"), "{output:?}");
+    home.configure("");
+    let nothing = home.folder.join("other.cfg");
+    let output = home.run(&["start", nothing.to_str().expect("a path of ours")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(complaint(&output).contains("cannot read"), "{output:?}");
+}
+
+#[test]
+fn a_restart_replaces_the_process() {
+    let home = Home::new("restart");
+    home.start();
+    let before = home.pid();
+    let text = "Stopping zookeeper ... STOPPED\nStarting zookeeper ... STARTED\n";
+    assert_eq!(said(&home.run(&["restart", "zoo.cfg"])), (0, text.into()));
+    assert_ne!(home.pid(), before);
+    assert_eq!(home.ask(b"ruok"), "imok");
+}
+
+#[test]
+fn a_pid_file_that_names_another_program_is_stale() {
+    let home = Home::new("stale");
+    let mut sleep = Command::new("sleep").arg("600").spawn().expect("sleep runs");
+    fs::create_dir_all(home.folder.join("data")).expect("a folder");
+    let file = home.folder.join("data/zookeeper_server.pid");
+    fs::write(&file, sleep.id().to_string()).expect("a pid file");
+    let stopped = said(&home.run(&["stop", "zoo.cfg"]));
+    assert_eq!(stopped, (0, "Stopping zookeeper ... STOPPED\n".into()));
+    fs::write(&file, sleep.id().to_string()).expect("a pid file");
+    home.start();
+    assert_eq!(sleep.try_wait().expect("it can be asked"), None, "sleep was let be");
+    sleep.kill().expect("sleep ends");
+    sleep.wait().expect("sleep has ended");
+    assert_eq!(home.run(&["stop", "zoo.cfg"]).status.code(), Some(0));
+    let text = format!(
+        "Stopping zookeeper ... no zookeeper to stop (could not find file {})\n",
+        file.display()
+    );
+    assert_eq!(said(&home.run(&["stop", "zoo.cfg"])), (0, text));
+}
+
+#[test]
+fn what_was_acknowledged_outlives_a_kill() {
+    let home = Home::new("kill");
+    home.start();
+    for n in 0..10 {
+        home.cli(&["create", &format!("/kept-{n}"), "value"]);
+    }
+    signal("-KILL", &home.pid());
+    eventually("it is gone", || TcpStream::connect(("127.0.0.1", home.port)).is_err());
+    home.start();
+    let nodes = home.cli(&["ls", "/"]);
+    assert!((0..10).all(|n| nodes.contains(&format!("kept-{n}"))), "{nodes}");
+    assert!(home.cli(&["get", "/kept-9"]).contains("value"));
+}
+
+#[test]
+fn signals_stop_a_server_cleanly() {
+    let home = Home::new("signals");
+    for name in ["-TERM", "-INT"] {
+        let mut child = home.foreground();
+        signal(name, &child.id().to_string());
+        let status = child.wait().expect("it ends");
+        assert_eq!(status.code(), Some(0), "{name}");
+    }
+}
+
+#[test]
+fn the_log_is_opened_again_when_it_was_moved() {
+    let home = Home::new("hup");
+    home.start();
+    let out = home.folder.join("zookeeper.out");
+    let moved = home.folder.join("moved.out");
+    assert!(fs::read_to_string(&out).expect("a log").contains("serving from"));
+    fs::rename(&out, &moved).expect("the log is moved");
+    signal("-HUP", &home.pid());
+    let again = || fs::read_to_string(&out).is_ok_and(|text| text.contains("opened again"));
+    eventually("a new log", again);
+    assert!(!fs::read_to_string(&moved).expect("the old log").contains("opened again"));
+}
+
+#[test]
+fn an_installation_is_found_around_the_scripts() {
+    let home = Home::new("installation");
+    for folder in ["bin", "conf", "logs"] {
+        fs::create_dir_all(home.folder.join(folder)).expect("a folder");
+    }
+    let conf = home.folder.join("conf/zoo.cfg");
+    fs::rename(home.folder.join("zoo.cfg"), &conf).expect("the configuration is moved");
+    let flags = "SERVER_JVMFLAGS=\"-Xmx1g -Dzookeeper.4lw.commands.whitelist=ruok,srvr,wchs\"\n";
+    fs::write(home.folder.join("conf/java.env"), flags).expect("a file of flags");
+    let script = |name: &str, words: &[&str]| {
+        let link = home.folder.join("bin").join(name);
+        let _ = fs::remove_file(&link);
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_menagerie"), &link).expect("a link");
+        let mut command = Command::new(link);
+        command.args(words).current_dir("/").output().expect("the program runs")
+    };
+    let started = script("zkServer.sh", &["start"]);
+    assert_eq!(said(&started), (0, "Starting zookeeper ... STARTED\n".into()));
+    let shown = home.folder.join("bin/../conf/zoo.cfg");
+    let intro = format!("ZooKeeper JMX enabled by default\nUsing config: {}\n", shown.display());
+    assert_eq!(complaint(&started), intro);
+    assert!(home.folder.join("logs/zookeeper.out").is_file());
+    assert!(home.ask(b"wchs").starts_with("0 connections watching 0 paths\n"));
+    let cleaned = script("zkCleanup.sh", &["-n", "3"]);
+    assert_eq!(said(&cleaned), (0, "0 files removed\n".into()));
+    assert_eq!(script("zkCleanup.sh", &["-n", "1"]).status.code(), Some(1));
+    assert_eq!(said(&script("zkServer.sh", &["stop"])).0, 0);
+}
+
+#[test]
+fn a_member_of_an_ensemble_is_refused() {
+    let home = Home::new("member");
+    home.configure("server.1=a:2888:3888\nserver.2=b:2888:3888\nserver.3=c:2888:3888\n");
+    fs::create_dir_all(home.folder.join("data")).expect("a folder");
+    fs::write(home.folder.join("data/myid"), "2\n").expect("a myid");
+    let output = home.run(&["serve", "zoo.cfg"]);
+    assert_eq!(output.status.code(), Some(2));
+    let why = complaint(&output);
+    assert!(why.contains("server number 2 of an ensemble of 3"), "{why}");
+    assert!(why.contains("only serves alone"), "{why}");
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_is_said_so() {
+    let home = Home::new("impossible");
+    fs::write(home.folder.join("data"), "a file, not a folder").expect("a file");
+    let output = home.run(&["serve", "zoo.cfg"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(complaint(&output).contains("/data"), "{output:?}");
+    fs::remove_file(home.folder.join("data")).expect("the file goes");
+}
+
+#[test]
+fn a_read_only_data_directory_is_said_so() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = Home::new("read-only");
+    let data = home.folder.join("data");
+    fs::create_dir_all(&data).expect("a folder");
+    fs::set_permissions(&data, PermissionsExt::from_mode(0o555)).expect("it is made read-only");
+    if fs::write(data.join("probe"), "").is_ok() {
+        println!("SKIPPED: this user may write to read-only folders (root?)");
+        return;
+    }
+    let output = home.run(&["serve", "zoo.cfg"]);
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    assert!(complaint(&output).contains("denied"), "{output:?}");
+    fs::set_permissions(&data, PermissionsExt::from_mode(0o755)).expect("it is made writable");
+}
+
+#[test]
+fn versions_are_told() {
+    let home = Home::new("version");
+    let (code, text) = said(&home.run(&["version"]));
+    assert_eq!(code, 0);
+    assert!(text.starts_with("Apache ZooKeeper, version 3.9.5-menagerie-"), "{text}");
+    let (code, text) = said(&home.run(&["--version"]));
+    assert_eq!(code, 0);
+    assert!(text.starts_with("menagerie 3.9.5-menagerie-") && text.contains(", built on "));
+    let (code, text) = said(&home.run(&["print-cmd", "zoo.cfg"]));
+    assert_eq!(code, 0);
+    assert!(text.ends_with("serve \"zoo.cfg\" > \"./zookeeper.out\" 2>&1 < /dev/null\n"), "{text}");
 }

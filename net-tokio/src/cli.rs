@@ -2,7 +2,12 @@
 //! The command line: which part of the program to run, by its arguments or by the name it was
 //! called by.
 
-use std::{env, ffi::OsString, path::Path, process::ExitCode};
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand};
 
@@ -31,9 +36,9 @@ enum Command {
     Serve {
         /// Detach, with the log in this file (what `start` uses).
         #[arg(long, hide = true)]
-        background: Option<std::path::PathBuf>,
-        /// A zoo.cfg, or its name in $ZOOCFGDIR.
-        config: Option<String>,
+        background: Option<PathBuf>,
+        /// A zoo.cfg; without one the built-in configuration is served.
+        config: Option<PathBuf>,
     },
     /// Start a server in the background, as `zkServer.sh start`.
     Start(OfConfig),
@@ -60,10 +65,14 @@ enum Command {
     Version,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 struct OfConfig {
-    /// A zoo.cfg, or its name in $ZOOCFGDIR.
-    config: Option<String>,
+    /// The folder of configurations, in place of $ZOOCFGDIR.
+    #[arg(long = "config", value_name = "FOLDER")]
+    folder: Option<String>,
+    /// A path, or a name in the folder of configurations.
+    #[arg(value_name = "CONFIG")]
+    named: Option<String>,
 }
 
 /// Runs the program, and gives back its exit code.
@@ -73,6 +82,7 @@ pub fn main() -> ExitCode {
     match called.and_then(|name| name.to_str()) {
         Some("zkServer") => as_zk_server(&arguments[1..]),
         Some("zkCli") => as_zk_cli(&arguments[1..]),
+        Some("zkCleanup") => as_zk_cleanup(&arguments[1..]),
         _ => as_menagerie(arguments),
     }
 }
@@ -86,14 +96,11 @@ fn as_menagerie(arguments: Vec<OsString>) -> ExitCode {
     let (verb, of) = match arguments.command {
         None => return ExitCode::from(serve::run(&serve::Options::default())),
         Some(Command::Serve { background, config }) => {
-            let config = config.map(|name| {
-                scripts::config_file(Some(&name)).expect("a name that was given is kept")
-            });
             return ExitCode::from(serve::run(&serve::Options { config, background }));
         }
         Some(Command::Load(options)) => return load::run(&options),
         Some(Command::Cli { arguments }) => return shell::main(arguments),
-        Some(Command::Version) => (Verb::Version, OfConfig { config: None }),
+        Some(Command::Version) => (Verb::Version, OfConfig::default()),
         Some(Command::Start(of)) => (Verb::Start, of),
         Some(Command::Stop(of)) => (Verb::Stop, of),
         Some(Command::Restart(of)) => (Verb::Restart, of),
@@ -101,16 +108,13 @@ fn as_menagerie(arguments: Vec<OsString>) -> ExitCode {
         Some(Command::StartForeground(of)) => (Verb::StartForeground, of),
         Some(Command::PrintCmd(of)) => (Verb::PrintCmd, of),
     };
-    ExitCode::from(scripts::run(verb, of.config.as_deref()))
+    ExitCode::from(scripts::run(verb, of.folder.as_deref(), of.named.as_deref()))
 }
 
 /// `zkServer.sh [--config FOLDER] VERB [zoo.cfg]`.
 fn as_zk_server(arguments: &[OsString]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
-    let (folder, words) = match words.as_slice() {
-        ["--config", folder, rest @ ..] => (Some(*folder), rest),
-        words => (None, words),
-    };
+    let (folder, words) = folder_and_rest(&words);
     let verb = words.first().and_then(|name| Verb::from_name(name));
     let Some(verb) = verb else {
         eprintln!(
@@ -119,10 +123,22 @@ fn as_zk_server(arguments: &[OsString]) -> ExitCode {
         );
         return ExitCode::from(1);
     };
-    let named = words.get(1).copied();
-    let config = folder.map(|folder| Path::new(folder).join(named.unwrap_or("zoo.cfg")));
-    let config = config.as_ref().and_then(|file| file.to_str()).or(named);
-    ExitCode::from(scripts::run(verb, config))
+    ExitCode::from(scripts::run(verb, folder, words.get(1).copied()))
+}
+
+/// `zkCleanup.sh [--config FOLDER] -n COUNT`.
+fn as_zk_cleanup(arguments: &[OsString]) -> ExitCode {
+    let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    let (folder, words) = folder_and_rest(&words);
+    ExitCode::from(scripts::clean_up(folder, words))
+}
+
+/// Splits `--config FOLDER` off.
+fn folder_and_rest<'a, 'b>(words: &'b [&'a str]) -> (Option<&'a str>, &'b [&'a str]) {
+    match words {
+        ["--config", folder, rest @ ..] => (Some(folder), rest),
+        words => (None, words),
+    }
 }
 
 /// `zkCli.sh [-server host:port] [command...]`.

@@ -135,6 +135,8 @@ pub fn start(
         changed: Notify::new(),
     });
     driver.links.borrow_mut().insert(id, link.clone());
+    // One socket takes both families of addresses, and an IPv4 client is one all the same.
+    let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     driver.input(Input::LinkUp { link: id, port: Port::Client, peer });
     driver.want_flush();
     spawn_local(serve(driver.clone(), link, ClientFramer::new(max_packet)));

@@ -37,7 +37,7 @@ use tokio::{
 };
 
 pub use files::Folders;
-use files::{Completion, Files};
+pub(crate) use files::{Completion, Files};
 use links::Link;
 
 /// How a core ended.

@@ -5,34 +5,32 @@
 //! Source: `bin/zkServer.sh` and `bin/zkEnv.sh` of ZooKeeper 3.9. Better than there: `start` waits
 //! for the server's word instead of a second, and `stop` until the process is gone.
 
+mod cleanup;
+mod environment;
+mod status;
+
 use std::{
     env, fs,
-    io::{Read, Write},
-    net::{TcpStream, ToSocketAddrs},
-    path::{Path, PathBuf},
+    io::{self, Write},
+    os::unix::process::CommandExt,
+    path::Path,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use menagerie_core::config::ServerConfig;
-
 use crate::{
     pid,
-    serve::{
-        self,
-        background::{Outcome, launch},
-    },
+    serve::background::{Outcome, launch},
     version,
 };
+use environment::Environment;
 
 /// How long `start` waits for the server's word; a large data directory may take longer.
 const START: Duration = Duration::from_secs(30);
 
 /// How long `stop` waits for the process to end.
 const STOP: Duration = Duration::from_secs(30);
-
-/// How long `status` waits for an answer.
-const ANSWER: Duration = Duration::from_secs(10);
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,190 +67,177 @@ impl Verb {
     }
 }
 
-/// Runs a verb and gives back the exit code. `config` is a path, or a name in `ZOOCFGDIR`.
-pub fn run(verb: Verb, config: Option<&str>) -> u8 {
-    if verb == Verb::Version {
-        println!("Apache ZooKeeper, version {} {}", version::VERSION, version::build_date());
-        return 0;
+/// Runs a verb and gives back the exit code. `folder` is what `--config` named; `named` is a
+/// path, or a name in that folder.
+pub fn run(verb: Verb, folder: Option<&str>, named: Option<&str>) -> u8 {
+    let environment = Environment::of_process(folder, named);
+    introduce(&environment);
+    if let Err(missing) = check_folders(&environment) {
+        println!("{missing} fix the path or run initialize");
+        return 1;
     }
-    let file = config_file(config);
-    eprintln!("ZooKeeper JMX enabled by default");
-    let shown = file.as_ref().map_or("(built in)".into(), |file| file.display().to_string());
-    eprintln!("Using config: {shown}");
-    if verb == Verb::StartForeground {
-        return serve::run(&serve::Options { config: file, background: None });
-    }
-    let settings = match serve::read_config(file.as_deref()) {
-        Ok(settings) => settings,
-        Err(failure) => {
-            eprintln!("menagerie: {}", failure.why);
-            return failure.exit.code();
-        }
-    };
-    let place = Place { file, pid_file: pid_file(&settings), out: log_file() };
     match verb {
-        Verb::Start => place.start(),
-        Verb::Stop => place.stop(),
-        Verb::Restart => {
-            place.stop();
-            place.start()
-        }
-        Verb::Status => status(&settings),
-        Verb::PrintCmd => place.print_command(),
-        Verb::StartForeground | Verb::Version => unreachable!("done above"),
-    }
-}
-
-/// Where a server's files are.
-struct Place {
-    file: Option<PathBuf>,
-    pid_file: PathBuf,
-    out: PathBuf,
-}
-
-impl Place {
-    fn start(&self) -> u8 {
-        print!("Starting zookeeper ... ");
-        flush();
-        if let Some(pid) = pid::read(&self.pid_file).filter(|pid| pid::serves(*pid)) {
-            println!("already running as process {pid}.");
-            return 1;
-        }
-        for folder in [self.pid_file.parent(), self.out.parent()].into_iter().flatten() {
-            if let Err(error) = fs::create_dir_all(folder) {
-                println!("FAILED TO WRITE PID");
-                eprintln!("menagerie: cannot make {}: {error}", folder.display());
-                return 1;
-            }
-        }
-        let launched = match launch(self.file.as_deref(), &self.out, &[]) {
-            Ok(launched) => launched,
-            Err(error) => {
-                println!("SERVER DID NOT START");
-                eprintln!("menagerie: {error}; the log goes to {}", self.out.display());
-                return 1;
-            }
-        };
-        if let Err(error) = fs::write(&self.pid_file, launched.child.id().to_string()) {
-            println!("FAILED TO WRITE PID");
-            eprintln!("menagerie: cannot write {}: {error}", self.pid_file.display());
-            return 1;
-        }
-        match launched.outcome(START) {
-            Outcome::Serving => println!("STARTED"),
-            Outcome::Slow => {
-                println!("STARTED");
-                let out = self.out.display();
-                eprintln!("menagerie: it lives, and does not serve yet; {out} tells how far it is");
-            }
-            Outcome::Failed(why) => {
-                println!("FAILED TO START");
-                let out = self.out.display();
-                eprintln!("menagerie: {}", if why.is_empty() { format!("see {out}") } else { why });
-                return 1;
-            }
-        }
-        0
-    }
-
-    fn stop(&self) -> u8 {
-        print!("Stopping zookeeper ... ");
-        flush();
-        let Some(pid) = pid::read(&self.pid_file) else {
-            let file = self.pid_file.display();
-            println!("no zookeeper to stop (could not find file {file})");
-            return 0;
-        };
-        if pid::serves(pid) {
-            let asked = pid::terminate(pid);
-            let deadline = Instant::now() + STOP;
-            while asked.is_ok() && pid::serves(pid) && Instant::now() < deadline {
-                thread::sleep(Duration::from_millis(20));
-            }
-        }
-        let _ = fs::remove_file(&self.pid_file);
-        println!("STOPPED");
-        if pid::serves(pid) {
-            eprintln!("menagerie: process {pid} is still at it; its log tells what it waits for");
-        }
-        0
-    }
-
-    fn print_command(&self) -> u8 {
-        let program = env::current_exe().unwrap_or_else(|_| "menagerie".into());
-        let file = self.file.as_ref().map(|file| format!(" \"{}\"", file.display()));
-        println!(
-            "\"{}\" serve{} > \"{}\" 2>&1 < /dev/null",
-            program.display(),
-            file.unwrap_or_default(),
-            self.out.display()
-        );
-        0
-    }
-}
-
-/// Asks the server for its `Mode:` line.
-fn status(settings: &ServerConfig) -> u8 {
-    let clients = settings.clients.plain.as_ref();
-    let clients = clients.expect("serve refuses a server without a client port");
-    let host = clients.host.as_deref().unwrap_or("localhost");
-    println!("Client port found: {}. Client address: {host}. Client SSL: false.", clients.port);
-    let mode = ask(host, clients.port, b"srvr").unwrap_or_default();
-    match mode.lines().find(|line| line.starts_with("Mode:")) {
-        Some(line) => {
-            println!("{line}");
+        Verb::Start => start(&environment),
+        Verb::Stop => stop(&environment),
+        Verb::Restart => match stop(&environment) {
+            0 => start(&environment),
+            code => code,
+        },
+        Verb::Status => status::run(&environment),
+        Verb::StartForeground => start_foreground(&environment),
+        Verb::PrintCmd => print_command(&environment),
+        Verb::Version => {
+            println!("Apache ZooKeeper, version {} {}", version::VERSION, version::build_date());
             0
         }
-        None => {
-            println!("Error contacting service. It is probably not running.");
-            1
-        }
     }
 }
 
-/// Sends a four-letter word and reads the answer to its end.
-fn ask(host: &str, port: u16, word: &[u8; 4]) -> std::io::Result<String> {
-    let mut last = std::io::Error::other("the name has no address");
-    for address in (host, port).to_socket_addrs()? {
-        let answer = TcpStream::connect_timeout(&address, ANSWER).and_then(|mut stream| {
-            stream.set_read_timeout(Some(ANSWER))?;
-            stream.write_all(word)?;
-            let mut text = String::new();
-            stream.read_to_string(&mut text)?;
-            Ok(text)
-        });
-        match answer {
-            Ok(text) => return Ok(text),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
-}
-
-/// The configuration to use: a path as it is, a name from `ZOOCFGDIR`, or else what stands where
-/// `zkServer.sh` looks; the built-in one if nothing does.
-pub fn config_file(named: Option<&str>) -> Option<PathBuf> {
-    let folder = env::var_os("ZOOCFGDIR").map_or_else(|| "conf".into(), PathBuf::from);
-    let Some(named) = named else {
-        let name = env::var_os("ZOOCFG").unwrap_or_else(|| "zoo.cfg".into());
-        return Some(folder.join(name)).filter(|file| file.is_file());
+/// Removes old snapshots and logs by hand: `arguments` are those of `zkCleanup.sh`.
+pub fn clean_up(folder: Option<&str>, arguments: &[&str]) -> u8 {
+    let Some(retain) = cleanup::count(arguments) else {
+        eprintln!(
+            "Usage: zkCleanup.sh [--config <conf-dir>] -n count\n\tcount -- the number of \
+             snapshots to keep, at least 3; logs after the oldest of them are kept, too"
+        );
+        return 1;
     };
-    let in_folder = folder.join(named);
-    let bare = Path::new(named).parent().is_none_or(|parent| parent.as_os_str().is_empty());
-    Some(if bare && in_folder.is_file() { in_folder } else { named.into() })
+    cleanup::run(&Environment::of_process(folder, None), retain)
 }
 
-fn pid_file(settings: &ServerConfig) -> PathBuf {
-    let default = || Path::new(&settings.data_dir).join("zookeeper_server.pid");
-    env::var_os("ZOOPIDFILE").filter(|file| !file.is_empty()).map_or_else(default, PathBuf::from)
+/// What `zkServer.sh` says before anything else.
+fn introduce(environment: &Environment) {
+    match environment.variable("JMXDISABLE") {
+        None | Some("false") => eprintln!("ZooKeeper JMX enabled by default"),
+        Some(_) => eprintln!("JMX disabled by user request"),
+    }
+    if environment.variable("JMXPORT").is_some() {
+        eprintln!("menagerie: JMXPORT is left out: there is no JVM; mntr and metrics say the same");
+    }
+    let file = environment.file.as_ref();
+    let shown = file.map_or("(built-in configuration)".into(), |file| file.display().to_string());
+    eprintln!("Using config: {shown}");
 }
 
-fn log_file() -> PathBuf {
-    let folder = env::var_os("ZOO_LOG_DIR").unwrap_or_else(|| ".".into());
-    Path::new(&folder).join("zookeeper.out")
+/// Where no folder may be made, those of the data must be there.
+fn check_folders(environment: &Environment) -> Result<(), String> {
+    let there = |folder: &str| Path::new(folder).join("version-2").is_dir();
+    if environment.variable("ZOO_DATADIR_AUTOCREATE_DISABLE").is_none() {
+        return Ok(());
+    }
+    let data = environment.data_dir();
+    if !there(data) {
+        return Err(format!("ZooKeeper data directory is missing at {data}"));
+    }
+    match environment.setting("dataLogDir").filter(|log| !there(log)) {
+        Some(log) => Err(format!("ZooKeeper txnlog directory is missing at {log}")),
+        None => Ok(()),
+    }
 }
 
-fn flush() {
+fn start(environment: &Environment) -> u8 {
+    say("Starting zookeeper ... ");
+    let (pid_file, out) = (environment.pid_file(), environment.out());
+    if let Some(pid) = pid::read(&pid_file).filter(|pid| pid::serves(*pid)) {
+        println!("already running as process {pid}.");
+        return 1;
+    }
+    let fail = |verdict: &str, why: &str| {
+        println!("{verdict}");
+        eprintln!("menagerie: {why}");
+        1
+    };
+    for folder in [pid_file.parent(), out.parent()].into_iter().flatten() {
+        if let Err(error) = fs::create_dir_all(folder) {
+            return fail("FAILED TO WRITE PID", &format!("{}: {error}", folder.display()));
+        }
+    }
+    let mut launched = match launch(environment.file.as_deref(), &out, &environment.for_server()) {
+        Ok(launched) => launched,
+        Err(error) => {
+            let why = format!("{error}; the log was to go to {}", out.display());
+            return fail("SERVER DID NOT START", &why);
+        }
+    };
+    if let Err(error) = fs::write(&pid_file, launched.child.id().to_string()) {
+        // Nobody could stop it by a file that is not there.
+        let _ = launched.child.kill();
+        return fail("FAILED TO WRITE PID", &format!("{}: {error}", pid_file.display()));
+    }
+    match launched.outcome(START) {
+        Outcome::Serving => println!("STARTED"),
+        Outcome::Slow => {
+            println!("STARTED");
+            let out = out.display();
+            eprintln!("menagerie: it lives, and does not serve yet; {out} tells how far it is");
+        }
+        Outcome::Failed(why) => {
+            let _ = fs::remove_file(&pid_file);
+            let why = if why.is_empty() { "it ended without a word" } else { why.as_str() };
+            return fail("FAILED TO START", &format!("{why}\nmore is in {}", out.display()));
+        }
+    }
+    0
+}
+
+fn stop(environment: &Environment) -> u8 {
+    say("Stopping zookeeper ... ");
+    let file = environment.pid_file();
+    if !file.is_file() {
+        println!("no zookeeper to stop (could not find file {})", file.display());
+        return 0;
+    }
+    match pid::read(&file).filter(|pid| pid::serves(*pid)) {
+        None => eprintln!("menagerie: the process that {} names is no server", file.display()),
+        Some(pid) => {
+            if let Err(error) = pid::terminate(pid) {
+                eprintln!("menagerie: process {pid}: {error}");
+            }
+            let deadline = Instant::now() + STOP;
+            while pid::serves(pid) && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(20));
+            }
+            if pid::serves(pid) {
+                println!("FAILED TO STOP");
+                let seconds = STOP.as_secs();
+                eprintln!(
+                    "menagerie: process {pid} is still there after {seconds} s; its log tells what \
+                     it waits for, and `kill -9 {pid}` loses nothing that was acknowledged"
+                );
+                return 1;
+            }
+        }
+    }
+    let _ = fs::remove_file(&file);
+    println!("STOPPED");
+    0
+}
+
+/// Becomes the server, as a supervisor expects of what it started.
+fn start_foreground(environment: &Environment) -> u8 {
+    let program = env::current_exe().unwrap_or_else(|_| "menagerie".into());
+    let mut command = Command::new(&program);
+    command.arg0("menagerie").arg("serve").args(&environment.file);
+    let error = command.envs(environment.for_server()).exec();
+    eprintln!("menagerie: cannot run {}: {error}", program.display());
+    1
+}
+
+fn print_command(environment: &Environment) -> u8 {
+    let program = env::current_exe().unwrap_or_else(|_| "menagerie".into());
+    let file = environment.file.as_ref().map(|file| format!(" \"{}\"", file.display()));
+    println!(
+        "\"{}\" serve{} > \"{}\" 2>&1 < /dev/null",
+        program.display(),
+        file.unwrap_or_default(),
+        environment.out().display()
+    );
+    0
+}
+
+/// Prints the beginning of a line that is finished later.
+fn say(text: &str) {
+    print!("{text}");
     // Where standard output is closed there is nobody to tell.
-    let _ = std::io::stdout().flush();
+    let _ = io::stdout().flush();
 }

@@ -6,8 +6,8 @@
 //! no other process can meddle with and which ends by itself when the server does.
 
 use std::{
+    collections::BTreeMap,
     env,
-    ffi::OsStr,
     fs::File,
     io::{self, PipeReader, Read, Write, stdin},
     os::{fd::AsFd, unix::process::CommandExt},
@@ -44,14 +44,19 @@ pub enum Outcome {
 }
 
 /// Launches a server in the background. What it says goes to the file `out`.
-pub fn launch(config: Option<&Path>, out: &Path, flags: &[(&str, &str)]) -> io::Result<Launched> {
+/// `variables` are added to those of this process.
+pub fn launch(
+    config: Option<&Path>,
+    out: &Path,
+    variables: &BTreeMap<&str, String>,
+) -> io::Result<Launched> {
     let (file, _) = append_to(out)?;
     let (word, give_word) = io::pipe()?;
     let mut command = Command::new(env::current_exe()?);
     // Whatever name the program was called by, `ps` and the pid file's readers know this one.
     command.arg0("menagerie").arg("serve").arg("--background").arg(out);
-    command.args(config.map(Path::as_os_str).map(AsRef::<OsStr>::as_ref));
-    command.envs(flags.iter().copied());
+    command.args(config);
+    command.envs(variables);
     command.stdin(Stdio::from(give_word)).stdout(file.try_clone()?).stderr(file);
     let child = command.spawn()?;
     Ok(Launched { child, word })

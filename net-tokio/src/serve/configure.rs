@@ -2,7 +2,8 @@
 //! From the files around a server to its configuration, or to the reason why it cannot start.
 
 use std::{
-    env, fs, io,
+    env, fs,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
@@ -65,7 +66,10 @@ fn optional(file: &Path) -> Result<Option<(String, Vec<u8>)>, Failure> {
     let name = file.display().to_string();
     match fs::read(file) {
         Ok(text) => Ok(Some((name, text))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // A data directory that is none is for the core to complain of.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
         Err(error) => Err(missing(&name, &error)),
     }
 }

@@ -31,15 +31,12 @@ use crate::{
     version,
 };
 
-pub use configure::read as read_config;
-
 /// Why a server did not start, or stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// The exit code.
-    pub exit: Exit,
+struct Failure {
+    exit: Exit,
     /// The reason, and the way out.
-    pub why: String,
+    why: String,
 }
 
 /// How to serve.
