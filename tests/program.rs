@@ -55,9 +55,9 @@ impl Home {
     }
 
     /// A server in the foreground, serving.
-    fn foreground(&self) -> Child {
+    fn foreground(&self, verb: &str) -> Child {
         let mut command = Command::new(env!("CARGO_BIN_EXE_menagerie"));
-        command.args(["serve", "zoo.cfg"]).current_dir(&self.folder);
+        command.args([verb, "zoo.cfg"]).current_dir(&self.folder);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("the program runs");
         eventually("it serves", || {
@@ -270,11 +270,11 @@ fn what_was_acknowledged_outlives_a_kill() {
 #[test]
 fn signals_stop_a_server_cleanly() {
     let home = Home::new("signals");
-    for name in ["-TERM", "-INT"] {
-        let mut child = home.foreground();
+    for (verb, name) in [("serve", "-TERM"), ("serve", "-INT"), ("start-foreground", "-TERM")] {
+        let mut child = home.foreground(verb);
         signal(name, &child.id().to_string());
         let status = child.wait().expect("it ends");
-        assert_eq!(status.code(), Some(0), "{name}");
+        assert_eq!(status.code(), Some(0), "{verb} {name}");
     }
 }
 

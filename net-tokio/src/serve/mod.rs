@@ -10,6 +10,7 @@ mod signals;
 use std::{
     cell::RefCell,
     env,
+    net::SocketAddr,
     path::{self, Path, PathBuf},
     rc::Rc,
     sync::Arc,
@@ -87,7 +88,10 @@ fn serve(
     let runtime = runtime.map_err(|error| unexpected("cannot start the runtime", &error))?;
     let halted = runtime.block_on(drive(config, file.is_none(), max_files, stop, herald))?;
     match halted.exit {
-        Exit::Clean => Ok(()),
+        Exit::Clean => {
+            tracing::info!("stopped");
+            Ok(())
+        }
         exit => Err(Failure { exit, why: halted.why }),
     }
 }
@@ -136,18 +140,26 @@ fn tell(
         if let (Event::Recovered { .. }, Some(address)) = (event, address) {
             tracing::info!("clients connect to {address}");
             if built_in {
-                println!(
-                    "Menagerie serves ZooKeeper clients on {address}. Try, in another terminal:\n  \
-                     menagerie cli -server {address} ls /\n  \
-                     zkCli.sh -server {address}        (or any ZooKeeper client)\n\
-                     Data is kept in ./menagerie-data; Ctrl-C stops."
-                );
+                greet(address);
             }
             if let Some(herald) = herald.take() {
                 herald.serving();
             }
         }
     })
+}
+
+/// Tells whoever sits at the terminal how to go on.
+fn greet(address: SocketAddr) {
+    let program = env::args().next().unwrap_or_else(|| "menagerie".into());
+    println!(
+        "Menagerie serves ZooKeeper clients on {address}. Try, in another terminal:\n  \
+         {program} cli -server {address} ls /\n  \
+         zkCli.sh -server {address}        (or any ZooKeeper client, such as kazoo:)\n  \
+         python3 -c \"from kazoo.client import KazooClient as K; k = K('{address}'); k.start(); \
+         print(k.get_children('/'))\"\n\
+         Data is kept in ./menagerie-data; Ctrl-C stops."
+    );
 }
 
 /// What people are told of the process.
