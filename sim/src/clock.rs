@@ -47,6 +47,12 @@ impl Clock {
         Now { mono: self.mono(world), wall_ms }
     }
 
+    /// The machine slept: both clocks went on meanwhile.
+    pub fn sleep(&mut self, ms: u64) {
+        self.origin += ms * 1_000;
+        self.wall_offset_ms += ms as i64;
+    }
+
     /// The wall clock jumps.
     pub fn jump(&mut self, ms: i64) {
         self.wall_offset_ms += ms;

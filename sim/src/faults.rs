@@ -45,6 +45,8 @@ families! {
     WallJump = "wall clock jump",
     /// The server does not run for a while, then meets all that queued up.
     Freeze = "server freeze",
+    /// The machine sleeps for a day: its clocks go on, its process does not.
+    Suspend = "suspended machine",
     /// A timer of the server is late.
     LateTimer = "late timer",
     /// A client does not run for a while.

@@ -10,6 +10,14 @@ use crate::campaign::campaign;
 /// Seeds between two bases.
 const APART: u64 = 1_000_000;
 
+/// Bugs that no world can show, and why: unit tests beside the code show them instead.
+const BEYOND: &[(&str, &str)] = &[
+    ("MovedSessionServed", "the old link is hung up on before it could ask; shown in `session`"),
+    ("ClosingSessionCreates", "requests of closing sessions are dropped before; shown in `prep`"),
+    ("ReplyOvertakesEvent", "needs more than a thousand watchers; shown in `watch`"),
+    ("VersionWrapsToAny", "needs two thousand million updates of one znode; shown in `prep`"),
+];
+
 /// All bugs with their names.
 pub fn all() -> impl Iterator<Item = (&'static str, Mutation)> {
     Mutation::ALL.iter().copied()
@@ -73,6 +81,12 @@ pub fn write(out: &Path, most: u64, bases: u64) -> Result<(), String> {
     );
     let mut survivors = Vec::new();
     for (name, mutation) in all() {
+        if let Some((_, why)) = BEYOND.iter().find(|(beyond, _)| *beyond == name) {
+            let row = format!("| {name} | {why} | | | |");
+            println!("{row}");
+            writeln!(table, "{row}").expect("a string takes all");
+            continue;
+        }
         let hunts = hunt(name, mutation, most, bases);
         let killed: Option<Vec<u64>> = hunts.seeds.iter().copied().collect();
         let shown = match killed {

@@ -107,6 +107,8 @@ pub struct Link {
     pub hung_up: bool,
     /// Whether the client has hung up, or is gone.
     pub deserted: bool,
+    /// What a stranger says once the handshake is answered.
+    pub later: Option<Vec<u8>>,
     /// Bytes that may be on their way to the client; small for one that does not read.
     pub window: usize,
     /// The delays.
@@ -126,6 +128,7 @@ impl Link {
             paused: false,
             hung_up: false,
             deserted: false,
+            later: None,
             window: 64 << 10,
             pace,
         }

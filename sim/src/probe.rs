@@ -65,6 +65,8 @@ probes! {
     RecoveredTwice = "a server recovered after a crash in recovery",
     StoppedCleanly = "the server stopped cleanly",
     WrongPassword = "a wrong password was turned away",
+    SessionStolen = "a session moved to another link under its password",
+    Purged = "old snapshots or logs were purged",
     ZxidAhead = "a client that saw too much was turned away",
     WordAnswered = "a four-letter word was answered",
     RudeHungUp = "a rude client was hung up on",

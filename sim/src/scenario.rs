@@ -64,6 +64,8 @@ impl Scenario {
             "tickTime={tick}\ndataDir=/data\n{data_log}clientPort=2181\n\
              extendedTypesEnabled=true\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n"
         );
+        let purge = if rng.one_in(2) { "autopurge.purgeInterval=1\n" } else { "" };
+        let text = format!("{text}{purge}");
         let prealloc_kib = rng.pick(&["64", "1024", "65536"]).to_string();
         let flags = format!(
             "-Dzookeeper.snapCount={snap_count} -Dzookeeper.preAllocSize={prealloc_kib} \

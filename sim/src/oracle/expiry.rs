@@ -16,9 +16,14 @@ use super::{Check, Property, Violation, ghost::Ghost};
 struct Life {
     timeout_ms: u64,
     heard: Instant,
-    /// When it was heard of before that: within one turn the expiry may have come first.
-    before: Instant,
+    /// When it was surely heard of: within one turn an expiry may come before the life sign, and
+    /// a handshake counts from its question or from its answer.
+    surely: Instant,
+    greeted: bool,
 }
+
+/// What the queue and a turn may add to a timer, in microseconds.
+const SLACK: u64 = 100_000;
 
 /// The life signs of all sessions, by the clock of the process that runs now.
 #[derive(Clone, Debug)]
@@ -35,15 +40,19 @@ impl Expiry {
         Expiry { tick_ms, lives: BTreeMap::new(), excused_micros: 0 }
     }
 
-    /// A session's link was answered, or delivered a frame.
-    pub fn heard(&mut self, session: i64, timeout_ms: Option<i32>, now: Instant) {
-        if let Some(timeout_ms) = timeout_ms {
-            let timeout_ms = u64::try_from(timeout_ms).unwrap_or_default();
-            self.lives.insert(session, Life { timeout_ms, heard: now, before: Instant::ZERO });
-        } else if let Some(life) = self.lives.get_mut(&session)
+    /// A handshake was answered that was asked for at `asked`.
+    pub fn greeted(&mut self, session: i64, timeout_ms: i32, asked: Instant, now: Instant) {
+        let timeout_ms = u64::try_from(timeout_ms).unwrap_or_default();
+        let life = Life { timeout_ms, heard: now, surely: asked, greeted: true };
+        self.lives.insert(session, life);
+    }
+
+    /// A session's link delivered a frame.
+    pub fn heard(&mut self, session: i64, now: Instant) {
+        if let Some(life) = self.lives.get_mut(&session)
             && life.heard < now
         {
-            (life.before, life.heard) = (life.heard, now);
+            (life.surely, life.heard, life.greeted) = (life.heard, now, false);
         }
     }
 
@@ -52,7 +61,7 @@ impl Expiry {
         self.lives.clear();
         self.excused_micros = 0;
         for (session, timeout_ms) in sessions {
-            self.heard(*session, Some(*timeout_ms), now);
+            self.greeted(*session, *timeout_ms, now, now);
         }
     }
 
@@ -69,7 +78,8 @@ impl Expiry {
     /// The server says that a session expired.
     pub fn expired(&mut self, session: SessionId, now: Instant) -> Check {
         let Some(life) = self.lives.remove(&session.0) else { return Ok(()) };
-        let heard = if life.heard == now { life.before } else { life.heard };
+        let unsure = life.greeted || life.heard == now;
+        let heard = if unsure { life.surely } else { life.heard };
         let silent = now.since(heard).as_millis() as u64;
         if silent < life.timeout_ms {
             let allowed = life.timeout_ms;
@@ -82,7 +92,8 @@ impl Expiry {
     pub fn check(&self, ghost: &Ghost, now: Instant) -> Check {
         for (session, life) in &self.lives {
             let silent = now.since(life.heard).as_micros() as u64;
-            let allowed = (life.timeout_ms + 2 * self.tick_ms) * 1_000 + self.excused_micros;
+            let allowed = (life.timeout_ms + 2 * self.tick_ms) * 1_000;
+            let allowed = allowed + SLACK + self.excused_micros;
             if silent > allowed && !ghost.closing.contains(session) {
                 let session = Zxid(*session);
                 return broken(format!("{session} was silent for {silent} us, {allowed} allowed"));
@@ -105,13 +116,13 @@ mod tests {
         let mut expiry = Expiry::new(1_000);
         let ghost = Ghost::fresh();
         let at = Instant::from_millis;
-        expiry.heard(7, Some(4_000), at(0));
-        expiry.heard(8, Some(4_000), at(0));
+        expiry.greeted(7, 4_000, at(0), at(0));
+        expiry.greeted(8, 4_000, at(0), at(0));
         assert!(expiry.clone().expired(SessionId(7), at(3_999)).is_err());
         assert!(expiry.expired(SessionId(7), at(4_000)).is_ok());
-        assert!(expiry.check(&ghost, at(6_000)).is_ok());
-        assert!(expiry.check(&ghost, at(6_001)).is_err());
-        expiry.heard(8, None, at(5_000));
-        assert!(expiry.check(&ghost, at(6_001)).is_ok());
+        assert!(expiry.check(&ghost, at(6_100)).is_ok());
+        assert!(expiry.check(&ghost, at(6_101)).is_err());
+        expiry.heard(8, at(5_000));
+        assert!(expiry.check(&ghost, at(6_101)).is_ok());
     }
 }

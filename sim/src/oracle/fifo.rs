@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A session's requests are answered one by one in the order in which they were sent, and no reply
-//! is older than what any client had been told when its request was sent.
+//! is older than what any client had been told when its request was sent. A sync waits for all that
+//! was proposed before it.
 
 use std::sync::Arc;
 
 use menagerie_core::{
     id::{LinkId, Zxid},
-    proto::{ReplyHeader, XID_AUTH, XID_PING},
+    proto::{OpCode, ReplyHeader, XID_AUTH, XID_PING},
 };
 
 use super::{
@@ -40,6 +41,11 @@ pub fn answered(
     if header.zxid.0 < arrived.told && header.zxid.0 >= 0 && arrived.xid != XID_AUTH {
         let (told, got) = (Zxid(arrived.told), header.zxid);
         return broken(format!("link {}: a reply at {got} after someone saw {told}", name.0));
+    }
+    let barrier = arrived.op == OpCode::Sync.code() && header.err == 0;
+    if barrier && header.zxid.0 < arrived.logged {
+        let (logged, got) = (Zxid(arrived.logged), header.zxid);
+        return broken(format!("link {}: a sync at {got} asked when {logged} was logged", name.0));
     }
     Ok(arrived)
 }

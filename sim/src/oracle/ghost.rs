@@ -12,6 +12,7 @@ use menagerie_core::{
     id::{LinkId, Zxid},
     jute::{Reader, Record},
     proto::{OpCode, Request, RequestHeader},
+    time::Instant,
     txn::{Txn, TxnDigest, TxnEntry, TxnHeader},
 };
 
@@ -37,6 +38,8 @@ pub struct Arrived {
     pub at: u64,
     /// The newest zxid that any client had been told by then.
     pub told: i64,
+    /// The newest transaction that had been logged by then.
+    pub logged: i64,
 }
 
 impl Arrived {
@@ -131,6 +134,8 @@ pub struct Link {
     pub cutter: Cutter,
     /// Bytes that were sent and not drained.
     pub queued: usize,
+    /// Whether the server has hung up: what still arrives is not heard.
+    pub hung_up: bool,
     /// Whether nothing more is owed: a session closed, nonsense received, a word asked.
     pub excused: bool,
 }
@@ -144,6 +149,8 @@ pub struct Connect {
     pub password_fits: bool,
     /// The newest zxid it has seen.
     pub last_seen: i64,
+    /// When it arrived, by the server's clock.
+    pub asked: Instant,
 }
 
 /// The ghost state.

@@ -164,6 +164,13 @@ impl Oracles {
         self.ghost.links.remove(&link);
     }
 
+    /// The server hangs up on a link.
+    pub fn hangs_up(&mut self, link: LinkId) {
+        if let Some(link) = self.ghost.links.get_mut(&link) {
+            link.hung_up = true;
+        }
+    }
+
     /// The network took bytes from the server.
     pub fn drained(&mut self, link: LinkId, bytes: usize) {
         if let Some(link) = self.ghost.links.get_mut(&link) {
@@ -173,7 +180,7 @@ impl Oracles {
 
     /// A frame is about to be handled.
     pub fn arrives(&mut self, name: LinkId, frame: &Frame<'_>, at: u64, now: Now) {
-        let told = self.ghost.told;
+        let (told, logged) = (self.ghost.told, self.ghost.last);
         let Some(link) = self.ghost.links.get_mut(&name) else { return };
         let Frame::Packet(bytes) = frame else {
             link.excused = true;
@@ -187,7 +194,8 @@ impl Oracles {
             };
             let password_fits = password_opens(connect.session, connect.password);
             let (session, last_seen) = (connect.session.0, connect.last_zxid_seen.0);
-            link.connect = Some(Connect { session, password_fits, last_seen });
+            let asked = now.mono;
+            link.connect = Some(Connect { session, password_fits, last_seen, asked });
             return;
         }
         let Ok(header) = RequestHeader::decode(&mut reader) else {
@@ -198,7 +206,9 @@ impl Oracles {
             link.excused = true;
             return;
         };
-        self.expiry.heard(session, None, now.mono);
+        if !link.hung_up {
+            self.expiry.heard(session, now.mono);
+        }
         if self.ghost.closing.contains(&session) {
             self.seen.push(Probe::LateForClosing);
         }
@@ -212,6 +222,7 @@ impl Oracles {
             ids: link.ids.clone(),
             at,
             told,
+            logged,
         });
         link.take(&arrived, self.proofs);
         if arrived.is_write() {
@@ -281,7 +292,8 @@ impl Oracles {
         if response.session.0 == 0 {
             link.excused = true;
         } else {
-            self.expiry.heard(response.session.0, Some(response.timeout_ms), now.mono);
+            let (session, timeout_ms) = (response.session.0, response.timeout_ms);
+            self.expiry.greeted(session, timeout_ms, asked.asked, now.mono);
         }
         Ok(())
     }

@@ -127,6 +127,7 @@ impl World {
 
     pub(super) fn server_hangs_up(&mut self, link: LinkId) -> Check {
         self.note(|_| format!("server hangs up on {}", link.0));
+        self.oracles.hangs_up(link);
         if let Some(state) = self.links.get_mut(&link.0) {
             state.hung_up = true;
             self.after(5 * SECOND, Ev::End { link: link.0 });
@@ -139,8 +140,14 @@ impl World {
             let Some(link) = self.links.get_mut(&name) else { return Ok(()) };
             match link.down.arrive(self.now) {
                 Ok(piece) => {
+                    if let Some(later) = link.later.take() {
+                        self.client_sends(name, &later);
+                        self.pump(name);
+                        continue;
+                    }
+                    let deserted = link.deserted;
                     if let Owner::Client(client, link) = link.owner
-                        && !self.links[&name].deserted
+                        && !deserted
                     {
                         let input = client::Input::Bytes { link, bytes: &piece };
                         self.client_turn(client, input)?;

@@ -3,8 +3,9 @@
 
 use menagerie_core::{
     id::{SessionId, Zxid},
-    jute::{Record, Write, begin_frame, end_frame},
+    jute::{Record, begin_frame, end_frame},
     proto::{Acl, ConnectRequest, Create, CreateKind, Request, RequestHeader},
+    session::password,
 };
 
 use super::{Ev, SECOND, World};
@@ -17,52 +18,81 @@ impl World {
         }
         let number = self.tally.faults.len();
         let link = self.open_link(Owner::Rude(number));
-        let bytes = self.rudeness(link);
-        self.client_sends(link, &bytes);
+        let first = match self.faults.below(12) {
+            kind @ 0..=5 => self.rude_at_once(kind),
+            kind => {
+                let mut later = Vec::new();
+                self.rude_later(kind, link, &mut later);
+                self.links.get_mut(&link).expect("it was just opened").later = Some(later);
+                greet(0, 0, &[0; 16])
+            }
+        };
+        self.client_sends(link, &first);
         let wait = 1 + self.faults.wait(2 * SECOND);
         self.after(wait, Ev::End { link });
     }
 
-    fn rudeness(&mut self, link: u64) -> Vec<u8> {
+    /// What needs no handshake to be rude, or has a rude one.
+    fn rude_at_once(&mut self, kind: u64) -> Vec<u8> {
         let someone = self.oracles.ghost.model.sessions.keys().next_back().copied();
-        let mut out = Vec::new();
-        match self.faults.below(9) {
+        match kind {
             0 => {
                 self.tally.hit(Probe::WrongPassword);
-                greet(someone.unwrap_or(77), 0, &[1; 16], &mut out);
+                greet(someone.unwrap_or(77), 0, &[1; 16])
             }
             1 => {
                 self.tally.hit(Probe::ZxidAhead);
-                greet(0, self.oracles.ghost.last + 1_000, &[0; 16], &mut out);
+                greet(0, self.oracles.ghost.last + 1_000, &[0; 16])
             }
-            2 => out.put_int(-5),
+            2 => vec![0xff; 4],
             3 => {
                 let words: [&[u8]; 6] = [b"ruok", b"mntr", b"srvr", b"cons", b"wchp", b"dump"];
-                out.extend_from_slice(words[self.faults.index(words.len())]);
+                words[self.faults.index(words.len())].to_vec()
             }
             4 => {
-                greet(0, 0, &[0; 16], &mut out);
-                request(9, 4_711, &[], &mut out);
+                // Somebody's session, under its right password: it moves here.
+                let session = someone.unwrap_or(77);
+                self.tally.hit(Probe::SessionStolen);
+                greet(session, 0, &password(SessionId(session)))
             }
-            5 => {
-                greet(0, 0, &[0; 16], &mut out);
-                let body: Vec<u8> = (0..self.faults.below(40)).map(|n| n as u8 * 37).collect();
-                request(9, 1 + self.faults.below(22) as i32, &body, &mut out);
-            }
-            6 => {
-                greet(0, 0, &[0; 16], &mut out);
-                let data = vec![1; 70_000];
-                let acl = Some(vec![Acl::OPEN]);
-                let kind = CreateKind::Create;
-                let create = Create { kind, path: b"/big", data: Some(&data), acl, flags: 0 };
-                let mut body = Vec::new();
-                Request::Create(create).encode(&mut body);
-                request(1, 1, &body, &mut out);
-            }
-            7 => out.extend((0..60).map(|_| self.faults.bits() as u8)),
-            _ => self.never_reads(link, &mut out),
+            _ => (0..60).map(|_| self.faults.bits() as u8).collect(),
         }
-        out
+    }
+
+    /// What a client with a session of its own may do wrong.
+    fn rude_later(&mut self, kind: u64, link: u64, out: &mut Vec<u8>) {
+        let create = |data, flags| Create {
+            kind: CreateKind::Create,
+            path: b"/rude",
+            data: Some(data),
+            acl: Some(vec![Acl::OPEN]),
+            flags,
+        };
+        let send = |xid, wish: &Request<'_>, out: &mut Vec<u8>| {
+            let mut body = Vec::new();
+            wish.encode(&mut body);
+            request(xid, wish.op().code(), &body, out);
+        };
+        match kind {
+            6 => request(9, 4_711, &[], out),
+            7 => {
+                let body: Vec<u8> = (0..self.faults.below(40)).map(|n| n as u8 * 37).collect();
+                request(9, 1 + self.faults.below(22) as i32, &body, out);
+            }
+            8 => send(1, &Request::Create(create(&[1; 70_000], 0)), out),
+            9 => {
+                send(1, &Request::Create(create(b"", 1)), out);
+                send(2, &Request::CloseSession, out);
+                send(3, &Request::Create(create(b"", 3)), out);
+            }
+            10 => {
+                for xid in 1..9 {
+                    send(xid, &Request::Create(create(b"", 3)), out);
+                    send(xid, &Request::Sync { path: b"/" }, out);
+                }
+            }
+            _ => self.never_reads(link, out),
+        }
     }
 
     /// Asks for much and takes nothing.
@@ -70,7 +100,6 @@ impl World {
         if let Some(link) = self.links.get_mut(&link) {
             link.window = 600;
         }
-        greet(0, 0, &[0; 16], out);
         for xid in 1..100 {
             let mut body = Vec::new();
             Request::GetChildren2 { path: b"/", watch: false }.encode(&mut body);
@@ -79,8 +108,9 @@ impl World {
     }
 }
 
-fn greet(session: i64, last_seen: i64, password: &[u8], out: &mut Vec<u8>) {
-    let mark = begin_frame(out);
+fn greet(session: i64, last_seen: i64, password: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mark = begin_frame(&mut out);
     let request = ConnectRequest {
         protocol_version: 0,
         last_zxid_seen: Zxid(last_seen),
@@ -89,8 +119,9 @@ fn greet(session: i64, last_seen: i64, password: &[u8], out: &mut Vec<u8>) {
         password,
         read_only: None,
     };
-    request.encode(out);
-    end_frame(out, mark);
+    request.encode(&mut out);
+    end_frame(&mut out, mark);
+    out
 }
 
 fn request(xid: i32, op: i32, body: &[u8], out: &mut Vec<u8>) {

@@ -51,7 +51,11 @@ impl World {
                 self.slow_net_until = self.now + self.faults.wait(2 * SECOND);
                 Ok(())
             }
-            Family::WallJump | Family::Freeze | Family::LateTimer | Family::ClientFreeze => {
+            Family::WallJump
+            | Family::Freeze
+            | Family::Suspend
+            | Family::LateTimer
+            | Family::ClientFreeze => {
                 self.strike_time(family);
                 Ok(())
             }
@@ -103,6 +107,12 @@ impl World {
                 self.server.frozen_until = self.now + long;
                 self.excuse(long);
             }
+            Family::Suspend => {
+                let day = 25 * 3_600 * 1_000;
+                self.server.clock.sleep(day);
+                self.excuse(day * 1_000);
+                self.input(In::Time);
+            }
             Family::LateTimer => {
                 self.server.late = self.faults.wait(300_000);
                 self.excuse(self.server.late);
@@ -114,7 +124,7 @@ impl World {
     /// The server cannot judge while it does not run, and needs a while to catch up.
     fn excuse(&mut self, micros: u64) {
         self.oracles.expiry.excused_micros += micros;
-        let until = self.now + micros + 5 * SECOND;
+        let until = self.now + micros.min(30 * SECOND) + 5 * SECOND;
         self.server.excused_until = self.server.excused_until.max(until);
         self.at(until, Ev::Ease(Easing::CaughtUp));
     }
@@ -213,6 +223,12 @@ impl World {
             && to.starts_with("snapshot.")
         {
             self.tally.hit(Probe::SnapshotWritten);
+        }
+        if let menagerie_core::io::FileOp::Unlink { name, .. } = what
+            && self.server.serving
+            && (name.starts_with("snapshot.") || name.starts_with("log."))
+        {
+            self.tally.hit(Probe::Purged);
         }
     }
 }
