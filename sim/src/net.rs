@@ -138,6 +138,9 @@ impl Link {
     /// when they arrive.
     pub fn pump(&mut self, now: u64, rng: &mut Rng) -> (usize, Vec<u64>) {
         let room = self.window.saturating_sub(self.down.in_flight());
+        if room < self.window / 2 && room < self.unsent.len() {
+            return (0, Vec::new());
+        }
         let taken = room.min(self.unsent.len());
         if taken == 0 {
             return (0, Vec::new());
@@ -206,6 +209,7 @@ mod tests {
         link.unsent.extend([7; 25]);
         assert_eq!(link.pump(0, &mut rng()).0, 10);
         assert_eq!(link.pump(0, &mut rng()).0, 0);
+        assert!(link.down.arrive(1_000_000).is_ok());
         while link.down.arrive(1_000_000).is_ok() {}
         assert_eq!(link.pump(0, &mut rng()).0, 10);
         assert_eq!(link.unsent.len(), 5);

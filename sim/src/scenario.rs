@@ -94,8 +94,8 @@ impl Scenario {
                 slowdown: 1,
             },
             climate: Climate::draw(rng),
-            turn: *rng.pick(&[5, 60, 800]),
-            batch: *rng.pick(&[1, 4, 64]),
+            turn: *rng.pick(&[5, 60, 300]),
+            batch: *rng.pick(&[3, 10, 64]),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use menagerie_core::{
     id::{LinkId, Zxid},
-    proto::{OpCode, ReplyHeader, XID_AUTH, XID_PING},
+    proto::{OpCode, ReplyHeader, XID_PING},
 };
 
 use super::{
@@ -15,9 +15,9 @@ use super::{
     ghost::{Arrived, Link},
 };
 
-/// Whether replies with this xid stand outside the order.
-pub fn is_aside(xid: i32) -> bool {
-    matches!(xid, XID_PING | XID_AUTH)
+/// Whether the replies to an operation stand outside the order.
+pub fn is_aside(op: i32) -> bool {
+    op == OpCode::Ping.code() || op == OpCode::Auth.code()
 }
 
 /// Takes the request that a reply answers.
@@ -26,9 +26,15 @@ pub fn answered(
     name: LinkId,
     header: &ReplyHeader,
 ) -> Result<Arc<Arrived>, Violation> {
-    let taken = if is_aside(header.xid) {
-        let at = link.asides.iter().position(|arrived| arrived.xid == header.xid);
-        at.and_then(|at| link.asides.remove(at))
+    // A ping is answered under the pings' xid, whatever it came under.
+    let ping = OpCode::Ping.code();
+    let fits = |one: &Arc<Arrived>| match header.xid {
+        XID_PING => one.op == ping,
+        xid => one.op != ping && one.xid == xid,
+    };
+    let aside = link.asides.iter().position(fits);
+    let taken = if aside.is_some() {
+        aside.and_then(|at| link.asides.remove(at))
     } else if link.requests.front().is_some_and(|first| first.xid == header.xid) {
         link.requests.pop_front()
     } else {
@@ -38,7 +44,7 @@ pub fn answered(
         let next = link.requests.front().map(|arrived| arrived.xid);
         return broken(format!("link {}: {header:?} answers nothing; next is {next:?}", name.0));
     };
-    if header.zxid.0 < arrived.told && header.zxid.0 >= 0 && arrived.xid != XID_AUTH {
+    if header.zxid.0 < arrived.told && header.zxid.0 >= 0 && arrived.op != OpCode::Auth.code() {
         let (told, got) = (Zxid(arrived.told), header.zxid);
         return broken(format!("link {}: a reply at {got} after someone saw {told}", name.0));
     }

@@ -225,6 +225,11 @@ impl Oracles {
             logged,
         });
         link.take(&arrived, self.proofs);
+        if header.op == OpCode::CloseSession.code() && !link.hung_up {
+            // It is closing from here on, though its transaction may have to wait for the disk.
+            self.ghost.closing.insert(session);
+            self.expiry.closed(session);
+        }
         if arrived.is_write() {
             let waiting = self.ghost.waiting.entry((session, header.xid)).or_default();
             waiting.push_back(arrived);
@@ -448,7 +453,7 @@ impl Link {
         {
             self.ids.push(id.clone());
         }
-        if fifo::is_aside(arrived.xid) {
+        if fifo::is_aside(arrived.op) {
             self.asides.push_back(Arc::clone(arrived));
         } else {
             self.requests.push_back(Arc::clone(arrived));

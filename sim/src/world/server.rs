@@ -133,6 +133,13 @@ impl World {
         if self.server.node.is_none() {
             return;
         }
+        if let In::Drained { link, bytes } = &input
+            && let Some(In::Drained { link: last, bytes: sum }) = self.server.inbox.back_mut()
+            && last == link
+        {
+            *sum += bytes;
+            return;
+        }
         self.server.inbox.push_back(input);
         if !self.server.turn_due {
             self.server.turn_due = true;

@@ -124,7 +124,7 @@ impl World {
     /// The server cannot judge while it does not run, and needs a while to catch up.
     fn excuse(&mut self, micros: u64) {
         self.oracles.expiry.excused_micros += micros;
-        let until = self.now + micros.min(30 * SECOND) + 5 * SECOND;
+        let until = self.now + micros.min(30 * SECOND) + 20 * SECOND;
         self.server.excused_until = self.server.excused_until.max(until);
         self.at(until, Ev::Ease(Easing::CaughtUp));
     }
