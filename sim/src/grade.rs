@@ -69,7 +69,7 @@ fn hunt(name: &'static str, mutation: Mutation, most: u64, bases: u64) -> Hunts 
 /// Hunts all bugs and writes the table.
 ///
 /// # Errors
-/// When a bug survived, or the file cannot be written.
+/// When a bug survived every hunt, or the file cannot be written.
 pub fn write(out: &Path, most: u64, bases: u64) -> Result<(), String> {
     let mut table = format!(
         "# The zoo\n\n\
@@ -95,8 +95,10 @@ pub fn write(out: &Path, most: u64, bases: u64) -> Result<(), String> {
                 format!("{}, {}", seeds[seeds.len() / 2], seeds[seeds.len() - 1])
             }
             None => {
-                survivors.push(hunts.name);
                 let missed = hunts.seeds.iter().filter(|seeds| seeds.is_none()).count();
+                if missed == hunts.seeds.len() {
+                    survivors.push(hunts.name);
+                }
                 format!("survived {missed} of {bases} hunts")
             }
         };

@@ -134,6 +134,8 @@ pub struct Link {
     pub cutter: Cutter,
     /// Bytes that were sent and not drained.
     pub queued: usize,
+    /// Whether the server knows that it is gone.
+    pub gone: bool,
     /// Whether the server has hung up: what still arrives is not heard.
     pub hung_up: bool,
     /// Whether nothing more is owed: a session closed, nonsense received, a word asked.

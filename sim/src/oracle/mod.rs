@@ -161,7 +161,10 @@ impl Oracles {
 
     /// A link is gone.
     pub fn link_down(&mut self, link: LinkId) {
-        self.ghost.links.remove(&link);
+        if let Some(link) = self.ghost.links.get_mut(&link) {
+            // What this turn sent before it knew still counts.
+            link.gone = true;
+        }
     }
 
     /// The server hangs up on a link.
@@ -434,6 +437,7 @@ impl Oracles {
 
     /// A turn ended.
     pub fn turn(&mut self, inputs: u64, steps: u64, now: Now) -> Check {
+        self.ghost.links.retain(|_, link| !link.gone);
         bounds::turn(inputs, steps)?;
         self.expiry.check(&self.ghost, now.mono)
     }
