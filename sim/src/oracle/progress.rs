@@ -27,8 +27,9 @@ pub fn healed(ghost: &Ghost, at: u64) -> Check {
     Ok(())
 }
 
-/// A client that should be connected by now is not.
-pub fn not_connected(client: usize, since: u64) -> Violation {
-    let what = format!("client {client} is not connected, {since} us after the faults ended");
+/// A client that should be served by now is not; `standing` says where it stands.
+pub fn not_served(client: usize, since: u64, standing: &str) -> Violation {
+    let what =
+        format!("client {client} is not served, {since} us after the faults ended: {standing}");
     Violation::new(Property::Progress, what)
 }

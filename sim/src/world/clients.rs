@@ -68,6 +68,24 @@ impl Actor {
         }
     }
 
+    /// Whether it waits for an answer.
+    pub fn waits(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    /// Where it stands, for people.
+    pub fn standing(&self) -> String {
+        format!(
+            "over {}, closing {}, {} asked, {} outstanding, links {:?}, last answer at {}",
+            self.over,
+            self.closing,
+            self.asked.len(),
+            self.machine.outstanding(),
+            self.links,
+            self.answered_at,
+        )
+    }
+
     fn name(&mut self) -> RequestId {
         self.next_request += 1;
         RequestId(self.next_request)

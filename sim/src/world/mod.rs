@@ -213,8 +213,10 @@ impl World {
         let healed = self.healed_at.expect("a world ends healed");
         progress::healed(&self.oracles.ghost, self.now)?;
         for (number, client) in self.clients.iter().enumerate() {
-            if client.answered_at + 2 * progress::PATIENCE < self.now {
-                return Err(progress::not_connected(number, self.now - healed));
+            let waits = client.waits() && client.answered_at + 2 * progress::PATIENCE < self.now;
+            if waits || client.answered_at < healed {
+                let since = self.now - healed;
+                return Err(progress::not_served(number, since, &client.standing()));
             }
         }
         Ok(())
