@@ -9,6 +9,12 @@ const CONTAINER: SessionId = SessionId(i64::MIN);
 /// Everything below the server's byte.
 const LOW: i64 = (1 << 56) - 1;
 
+/// An hour in milliseconds. A process whose clock went back begins an hour of ids beyond those it
+/// knows of, and as far again as the clock is in its hour, so that no two processes leap alike:
+/// ids just beyond may have been those of sessions that are closed since, and whose clients, who
+/// know their passwords, have yet to hear of it.
+const HOUR: i64 = 3_600_000;
+
 /// The generator of one process.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ids {
@@ -28,7 +34,11 @@ impl Ids {
     pub(super) fn next(&mut self, wall_ms: i64) -> SessionId {
         if !self.seeded {
             self.seeded = true;
-            self.last = self.last.max(Some((self.by_clock(wall_ms).0 & LOW) - 1));
+            let clock = self.by_clock(wall_ms).0 & LOW;
+            self.last = Some(match self.last {
+                Some(last) if last >= clock => last + ((HOUR + wall_ms.rem_euclid(HOUR)) << 16),
+                _ => clock - 1,
+            });
         }
         loop {
             let low = (self.last.unwrap_or(0) + 1) & LOW;
@@ -74,7 +84,9 @@ mod tests {
         let mut ids = Ids::new(3);
         ids.seen(SessionId(0x0300_0000_0009_0005));
         ids.seen(SessionId(0x0400_0000_0009_0008));
-        assert_eq!(ids.next(7), SessionId(0x0300_0000_0009_0006));
+        let leap = (HOUR + 7) << 16;
+        assert_eq!(ids.next(7), SessionId(0x0300_0000_0009_0006 + leap));
+        assert_eq!(ids.next(7), SessionId(0x0300_0000_0009_0007 + leap));
     }
 
     #[test]

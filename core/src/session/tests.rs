@@ -67,7 +67,7 @@ fn an_id_that_is_alive_is_not_given_again() {
     let mut again = sessions(1_000);
     again.commit(id, 3_000, Instant::ZERO);
     let fresh = again.open(at(0), 3_000);
-    assert_eq!(fresh, SessionId(id.0 + 1));
+    assert!(fresh.0 > id.0 + 1, "the clock did not move: ids just beyond may have been closed");
 }
 
 #[test]

@@ -174,7 +174,7 @@ impl Disk {
             self.perform(&what)
         };
         if let Err(failure) = &ended {
-            self.failed |= matches!(failure.kind, FileErrorKind::Full | FileErrorKind::Other);
+            self.failed |= !matches!(failure.kind, FileErrorKind::NotFound | FileErrorKind::NotRun);
             self.lanes.get_mut(&lane).expect("a lane with work").stopped = true;
         }
         (op, what, ended, more.then(|| self.latency(lane)))
