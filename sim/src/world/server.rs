@@ -2,7 +2,7 @@
 //! The server's process: its inbox, its turns, what becomes of its effects, and its deaths.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::VecDeque,
     net::{Ipv4Addr, SocketAddr},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -447,6 +447,8 @@ pub fn address(owner: Owner, link: u64) -> SocketAddr {
 
 thread_local! {
     static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
+    /// Whether a machine runs, whose panic is judged; the simulator's own panics are shown.
+    static JUDGED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Calls a machine; its panic is a broken promise.
@@ -455,14 +457,17 @@ pub fn guarded(call: impl FnOnce()) -> Check {
     HOOK.call_once(|| {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if std::thread::current().name().is_some_and(|name| name.starts_with("world")) {
+            if JUDGED.get() {
                 PANIC.with_borrow_mut(|text| *text = info.to_string());
             } else {
                 usual(info);
             }
         }));
     });
-    catch_unwind(AssertUnwindSafe(call)).map_err(|cause| {
+    JUDGED.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(call));
+    JUDGED.set(false);
+    outcome.map_err(|cause| {
         let mut what = PANIC.take();
         if what.is_empty() {
             let text = cause.downcast_ref::<String>().cloned();
