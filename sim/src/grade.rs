@@ -14,6 +14,7 @@ const APART: u64 = 1_000_000;
 const BEYOND: &[(&str, &str)] = &[
     ("MovedSessionServed", "the old link is hung up on before it could ask; shown in `session`"),
     ("ClosingSessionCreates", "requests of closing sessions are dropped before; shown in `prep`"),
+    ("TearNotCut", "our recovery stops at a tear each time, so it costs nothing in most worlds"),
     ("ReplyOvertakesEvent", "needs more than a thousand watchers; shown in `watch`"),
     ("VersionWrapsToAny", "needs two thousand million updates of one znode; shown in `prep`"),
 ];
