@@ -5,13 +5,16 @@
 //! ground up (a room uses only the rooms before it; `tests/tidy.rs` holds the directions):
 //!
 //! - ground floor: [`id`], [`time`], [`hash`], [`pieces`] (tables), [`zoo`], [`jute`] (codec),
-//!   [`proto`] (wire records), [`io`] (what goes in and comes out of a core)
+//!   [`proto`] (wire records), [`event`] (what a core has to tell), [`io`] (what goes in and comes
+//!   out of a core), [`frame`] (the framing machine of the client port)
+//! - [`config`]: the text of `zoo.cfg` and of JVM flags as typed values
 //! - [`tree`]: znodes, and [`txn`]: what changes them
 //! - [`log`]: the files of a data directory as bytes
 //! - [`session`]: who is connected or may come back
 //! - [`watch`]: who wants to hear of which change
 //! - [`store`]: the machines that write and read the data directory
 //! - [`serve`]: who may do what, and what becomes of a request
+//! - [`node`]: one server, from its first look at the disk to its halt
 //! - [`client`]: a client and its session; uses only the ground floor
 #![no_std]
 #![forbid(unsafe_code)]

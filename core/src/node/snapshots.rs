@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! When snapshots are taken: after a number of transactions that is drawn anew each time, so that
-//! the servers of an ensemble do not all write at once, or after so many bytes of log, or when
-//! asked.
+//! the servers of an ensemble do not all write at once, or when asked.
 
 use core::ops::RangeInclusive;
 

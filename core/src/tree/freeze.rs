@@ -102,11 +102,6 @@ impl Tree {
         self.acls.thaw();
     }
 
-    /// Bytes written ahead of their turn and still held in memory.
-    pub fn freeze_backlog(&self) -> usize {
-        self.freeze.as_ref().map_or(0, |freeze| freeze.early.len() - freeze.taken)
-    }
-
     /// Appends about `budget` more bytes of the frozen tree, in the form in which Java's snapshots
     /// have it: the ACL table, the znodes, and the path `/` for an end. True once that is written.
     ///

@@ -12,8 +12,6 @@ mod links;
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    io,
-    net::SocketAddr,
     rc::Rc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -285,9 +283,4 @@ impl Driver {
         let event = Event::Note { level: Level::Warn, text };
         (self.core.borrow_mut().tell)(&event);
     }
-}
-
-/// The address a listener is bound to, for people.
-pub fn address(listener: &TcpListener) -> io::Result<SocketAddr> {
-    listener.local_addr()
 }
