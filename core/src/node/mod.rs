@@ -27,12 +27,12 @@ use purges::Purges;
 use snapshots::Snapshots;
 
 use crate::{
-    config::ServerConfig,
+    config::{Role, ServerConfig},
     event::Event,
     hash::Keyed,
     id::{AskId, LinkId, OpId},
     io::{Effect, Effects, Exit, FileError, FileOutput, Frame, Input, Port, Question},
-    serve::{Facts, Inherited, Server, words},
+    serve::{Facts, Replica, Server, words},
     store::{Ids, LogConfig, Recovered, Recovery, RecoveryConfig},
     time::{Instant, Now},
     zoo::{Sound, Zoo},
@@ -141,12 +141,12 @@ impl<Z: Zoo> Node<Z> {
         self.now = now;
         match &mut self.mode {
             Mode::Serving(server) => {
-                self.snapshots.consider(server, &mut self.ids, fx);
+                self.snapshots.consider(server.replica(), &mut self.ids, fx);
                 self.purges.consider(now.mono, &mut self.ids, fx);
-                server.flush(&mut self.ids, fx);
+                server.replica().flush(&mut self.ids, fx);
             }
             Mode::Stopping(server) => {
-                if server.come_to_rest(&mut self.ids, fx) {
+                if server.replica().come_to_rest(&mut self.ids, fx) {
                     fx.halt(Exit::Clean, String::from("asked to stop"));
                     self.mode = Mode::Over;
                 }
@@ -219,14 +219,15 @@ impl<Z: Zoo> Node<Z> {
     fn serve(&mut self, now: Now, found: Recovered<Z>, fx: &mut Effects) {
         self.snapshots.after_recovery(found.replayed);
         self.purges.begin(now.mono);
-        let inherited = Inherited {
-            tree: found.tree,
-            sessions: found.sessions,
-            zxid: found.zxid,
-            log: found.log,
+        let id = match &self.config.role {
+            // As Java's server alone has it, whatever its myid says.
+            Role::Standalone { .. } => 1,
+            Role::Member(member) => u8::try_from(member.id & 0xff).expect("masked to a byte"),
         };
+        let tick_ms = self.config.tick_time_ms;
+        let replica = Replica::new(self.zoo, self.hash, id, tick_ms, found, now);
         let (config, facts) = (self.config.clone(), self.facts.clone());
-        let mut server = Server::new(self.zoo, config, self.hash, facts, inherited, now);
+        let mut server = Server::new(self.zoo, config, self.hash, facts, replica, now);
         for (link, peer) in self.early.drain(..) {
             server.on_link_up(link, peer, now, fx);
         }

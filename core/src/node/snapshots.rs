@@ -11,7 +11,7 @@ use crate::{
     config::ServerConfig,
     id::OpId,
     io::{Effects, FileError, FileOutput},
-    serve::Server,
+    serve::{Replica, Server},
     store::{Ids, SnapshotNews, Snapshotter},
     zoo::Zoo,
 };
@@ -58,14 +58,14 @@ impl<Z: Zoo> Snapshots<Z> {
     }
 
     /// Begins a snapshot, and a new log, if it is time.
-    pub fn consider(&mut self, server: &mut Server<Z>, ids: &mut Ids, fx: &mut Effects) {
-        let count = self.replayed + server.commits() - self.since;
+    pub fn consider(&mut self, replica: &mut Replica<Z>, ids: &mut Ids, fx: &mut Effects) {
+        let count = self.replayed + replica.commits() - self.since;
         if (count > self.due_after || self.wanted) && self.snapshotter.is_idle() {
             self.wanted = false;
             self.replayed = 0;
-            self.since = server.commits();
+            self.since = replica.commits();
             self.draw();
-            server.begin_snapshot(&mut self.snapshotter, ids, fx);
+            replica.begin_snapshot(&mut self.snapshotter, ids, fx);
         }
     }
 

@@ -53,9 +53,12 @@ impl<Z: Zoo> Server<Z> {
         }
         let Some(conn) = self.conns.get_mut(&link) else { return };
         let Some(session) = conn.session() else { return };
-        let (zxid, watched) = (self.applied, &mut self.watches);
-        let reader =
-            TreeReader { tree: &self.tree, schemes: &self.rules.schemes, ids: &conn.identities };
+        let (zxid, watched) = (self.replica.applied, &mut self.watches);
+        let reader = TreeReader {
+            tree: &self.replica.tree,
+            schemes: &self.rules.schemes,
+            ids: &conn.identities,
+        };
         let mut result = Ok(());
         let sent = fx.send(link, |out| {
             let xid = if matches!(request, Request::Ping) { XID_PING } else { xid };
@@ -94,7 +97,7 @@ impl<Z: Zoo> Server<Z> {
         err: ErrorCode,
         fx: &mut Effects,
     ) {
-        let zxid = self.applied;
+        let zxid = self.replica.applied;
         let Some(conn) = self.conns.get_mut(&link) else { return };
         let sent = fx.send(link, |out| {
             let refused = put_reply(out, xid, zxid, |_| Err(err));
@@ -108,7 +111,7 @@ impl<Z: Zoo> Server<Z> {
     /// Registers a reconnected client's watches again, and tells what it missed.
     fn set_watches(&mut self, link: LinkId, watches: &SetWatches<'_>, fx: &mut Effects) {
         let Some(conn) = self.conns.get_mut(&link) else { return };
-        let tree = &self.tree;
+        let tree = &self.replica.tree;
         let look = |path: &[u8]| {
             let stat = tree.stored_stat(tree.find(path)?);
             Some(Zxids { mzxid: stat.mzxid, pzxid: stat.pzxid })

@@ -38,21 +38,21 @@ impl<Z: Zoo> Server<Z> {
         now: Now,
     ) -> Zxid {
         let zxid = self.proposed.next();
-        let state = match self.sessions.check(session, link) {
+        let state = match self.replica.sessions.check(session, link) {
             Ok(()) => SessionState::Alive,
             Err(ErrorCode::SessionMoved) => SessionState::Moved,
-            Err(_) if self.sessions.contains(session) => SessionState::Closing,
+            Err(_) if self.replica.sessions.contains(session) => SessionState::Closing,
             Err(_) => SessionState::Unknown,
         };
         let conn = self.conns.get(&link).expect("a request comes on a link that is up");
         let asker = Asker { session, state, cxid: header.xid, ids: &conn.identities };
-        let cx = Context { tree: &self.tree, rules: &self.rules, wall_ms: now.wall_ms };
-        let out = self.pending.buffer();
+        let cx = Context { tree: &self.replica.tree, rules: &self.rules, wall_ms: now.wall_ms };
+        let out = self.replica.pending.buffer();
         match Request::decode(header.op, body) {
             Ok(request) => {
                 self.prep.prepare(&cx, zxid, &asker, &request, out);
                 if matches!(request, Request::CloseSession) {
-                    self.sessions.close(session);
+                    self.replica.sessions.close(session);
                 }
             }
             Err(_) => {
@@ -72,16 +72,16 @@ impl<Z: Zoo> Server<Z> {
         now: Now,
     ) {
         let zxid = self.proposed.next();
-        let cx = Context { tree: &self.tree, rules: &self.rules, wall_ms: now.wall_ms };
-        self.prep.create_session(&cx, zxid, session, timeout_ms, self.pending.buffer());
+        let cx = Context { tree: &self.replica.tree, rules: &self.rules, wall_ms: now.wall_ms };
+        self.prep.create_session(&cx, zxid, session, timeout_ms, self.replica.pending.buffer());
         self.stage(zxid, Origin::Handshake { link }, now);
     }
 
     /// Stages the closeSession of a session that is marked as closing.
     pub(super) fn propose_expiry(&mut self, session: SessionId, now: Now) {
         let zxid = self.proposed.next();
-        let cx = Context { tree: &self.tree, rules: &self.rules, wall_ms: now.wall_ms };
-        self.prep.expire_session(&cx, zxid, session, self.pending.buffer());
+        let cx = Context { tree: &self.replica.tree, rules: &self.rules, wall_ms: now.wall_ms };
+        self.prep.expire_session(&cx, zxid, session, self.replica.pending.buffer());
         self.stage(zxid, Origin::Server, now);
     }
 
@@ -91,25 +91,25 @@ impl<Z: Zoo> Server<Z> {
         let ids = Identities::default();
         let asker =
             Asker { session: SessionId::NONE, state: SessionState::Alive, cxid: 0, ids: &ids };
-        let cx = Context { tree: &self.tree, rules: &self.rules, wall_ms: now.wall_ms };
+        let cx = Context { tree: &self.replica.tree, rules: &self.rules, wall_ms: now.wall_ms };
         let request = Request::DeleteContainer { path };
-        self.prep.prepare(&cx, zxid, &asker, &request, self.pending.buffer());
+        self.prep.prepare(&cx, zxid, &asker, &request, self.replica.pending.buffer());
         self.stage(zxid, Origin::Server, now);
     }
 
     /// Stages the proposal whose entry was just appended.
     fn stage(&mut self, zxid: Zxid, origin: Origin, now: Now) -> Zxid {
         self.proposed = zxid;
-        let entry = self.pending.push(zxid, origin, now.mono);
-        self.log.append(zxid, entry);
+        self.replica.stage(zxid, origin, now.mono);
         zxid
     }
 
-    /// Applies what is durable, and answers it; at most so much that other links get their turn.
-    pub(super) fn apply_durable(&mut self, now: Now, fx: &mut Effects) {
-        let durable = self.log.durable();
+    /// Applies what is history by now, and answers it; at most so much that other links get their
+    /// turn.
+    pub(super) fn apply_next_ones(&mut self, now: Now, fx: &mut Effects) {
+        let last = self.replica.applicable();
         for _ in 0..APPLIED_PER_TURN {
-            if !self.apply_next(durable, now, fx) {
+            if !self.apply_next(last, now, fx) {
                 break;
             }
             fx.step();
@@ -117,30 +117,30 @@ impl<Z: Zoo> Server<Z> {
         self.unthrottle(fx);
     }
 
-    /// Whether there is something for [`Server::apply_durable`].
-    pub(super) fn has_durable(&self) -> bool {
-        self.applied < self.proposed && self.applied < self.log.durable()
-    }
-
-    /// Applies the oldest proposal, if it is durable.
-    fn apply_next(&mut self, durable: Zxid, now: Now, fx: &mut Effects) -> bool {
+    /// Applies the oldest proposal, if it is no later than `last`.
+    fn apply_next(&mut self, last: Zxid, now: Now, fx: &mut Effects) -> bool {
         let (mut ended, mut unread) = (None, Vec::new());
-        let applied = self.pending.pop_through(durable, |proposal, bytes| {
+        let applied = self.replica.pending.pop_through(last, |proposal, bytes| {
             let entry = TxnEntry::decode(&mut Reader::new(bytes)).expect("we encoded it");
             let told =
                 Told { conns: &mut self.conns, schemes: &self.rules.schemes, unread: Vec::new() };
             let mut fired = Fired { watches: &mut self.watches, told, fx };
-            let outcome =
-                txn::apply_in(self.zoo, &mut self.tree, &entry.header, &entry.txn, &mut fired);
+            let outcome = txn::apply_in(
+                self.zoo,
+                &mut self.replica.tree,
+                &entry.header,
+                &entry.txn,
+                &mut fired,
+            );
             unread = fired.told.unread;
-            self.applied = proposal.zxid;
+            self.replica.applied = proposal.zxid;
             match entry.txn {
                 Txn::CreateSession { timeout_ms } => {
-                    self.sessions.commit(entry.header.session, timeout_ms, now.mono);
+                    self.replica.sessions.commit(entry.header.session, timeout_ms, now.mono);
                 }
                 Txn::CloseSession { .. } => {
-                    ended = Some(self.sessions.owner(entry.header.session));
-                    self.sessions.remove(entry.header.session);
+                    ended = Some(self.replica.sessions.owner(entry.header.session));
+                    self.replica.sessions.remove(entry.header.session);
                 }
                 _ => {}
             }
@@ -154,8 +154,8 @@ impl<Z: Zoo> Server<Z> {
         });
         let Some((proposal, ())) = applied else { return false };
         self.stats.count(Counter::Commits, 1);
-        self.commits += 1;
-        self.talk.remember_digest(proposal.zxid, self.tree.digest());
+        self.replica.commits += 1;
+        self.talk.remember_digest(proposal.zxid, self.replica.tree.digest());
         self.prep.applied(proposal.zxid);
         self.hang_up_unread(unread, fx);
         self.after_apply(&proposal, ended, now, fx);
@@ -182,7 +182,9 @@ impl<Z: Zoo> Server<Z> {
         if let Some(owner) = ended {
             self.session_ended(owner, fx);
         }
-        while let Some((_, link)) = self.syncs.pop_front_if(|(until, _)| *until <= self.applied) {
+        while let Some((_, link)) =
+            self.syncs.pop_front_if(|(until, _)| *until <= self.replica.applied)
+        {
             self.drain(link, now.mono, fx);
         }
     }

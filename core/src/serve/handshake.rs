@@ -27,11 +27,11 @@ impl<Z: Zoo> Server<Z> {
         let Ok(request) = ConnectRequest::decode(&mut Reader::new(packet)) else {
             return self.hang_up(link, "its first packet is not a handshake", fx);
         };
-        let ahead = request.last_zxid_seen > self.applied;
+        let ahead = request.last_zxid_seen > self.replica.applied;
         if ahead && !self.zoo.has(Mutation::ClientZxidUnchecked) {
             let why = format!(
                 "session {} has seen {}, this server only {}: it must try another server",
-                request.session, request.last_zxid_seen, self.applied
+                request.session, request.last_zxid_seen, self.replica.applied
             );
             return self.hang_up(link, &why, fx);
         }
@@ -49,8 +49,8 @@ impl<Z: Zoo> Server<Z> {
     }
 
     fn open_session(&mut self, link: LinkId, now: Now, greeting: Greeting, fx: &mut Effects) {
-        let session = self.sessions.open(now, greeting.timeout_ms);
-        self.sessions.set_owner(session, Some(link));
+        let session = self.replica.sessions.open(now, greeting.timeout_ms);
+        self.replica.sessions.set_owner(session, Some(link));
         let conn = self.conns.get_mut(&link).expect("the link that spoke");
         conn.phase = Phase::Opening { session, greeting };
         conn.hold(link, Hold::Opening, true, fx);
@@ -69,11 +69,11 @@ impl<Z: Zoo> Server<Z> {
         // Java hangs up the session's earlier connection before it looks at the password; here a
         // stranger who guesses ids can disturb nobody.
         let opens = password_opens(session, request.password)
-            && self.sessions.touch(session, greeting.timeout_ms, now.mono);
+            && self.replica.sessions.touch(session, greeting.timeout_ms, now.mono);
         if !opens {
             return self.turn_away(link, greeting, fx);
         }
-        if let Some(old) = self.sessions.set_owner(session, Some(link))
+        if let Some(old) = self.replica.sessions.set_owner(session, Some(link))
             && old != link
         {
             self.hang_up(old, "its session moved to a newer connection", fx);

@@ -13,10 +13,12 @@ mod conn;
 mod handshake;
 mod pending;
 mod read;
+mod replica;
 mod requests;
 mod server;
 mod sweep;
 mod talk;
 
-pub use server::{Inherited, Server};
+pub use replica::{Committed, Replica};
+pub use server::Server;
 pub use talk::Facts;

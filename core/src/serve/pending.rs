@@ -59,6 +59,11 @@ impl Pending {
         self.queue.len()
     }
 
+    /// The oldest of them.
+    pub fn first(&self) -> Option<Zxid> {
+        self.queue.front().map(|proposal| proposal.zxid)
+    }
+
     /// The buffer to append a transaction's bytes to, ahead of [`Pending::push`].
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes

@@ -62,7 +62,7 @@ impl<Z: Zoo> Server<Z> {
         };
         // A closing session's requests are dropped: its connection is about to be hung up.
         if !self.zoo.has(Mutation::RequestsDoNotTouch)
-            && !self.sessions.touch(session, timeout_ms, now.mono)
+            && !self.replica.sessions.touch(session, timeout_ms, now.mono)
         {
             return;
         }
@@ -164,7 +164,7 @@ impl<Z: Zoo> Server<Z> {
         while let Some(conn) = self.conns.get_mut(&link) {
             match conn.queue.front() {
                 Some(Queued::Frame { .. } | Queued::Oversized { .. }) => {}
-                Some(Queued::Sync { until, .. }) if *until <= self.applied => {}
+                Some(Queued::Sync { until, .. }) if *until <= self.replica.applied => {}
                 Some(Queued::Sync { until, .. }) => {
                     let until = *until;
                     let at = self.syncs.partition_point(|(other, _)| *other <= until);

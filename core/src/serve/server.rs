@@ -24,23 +24,22 @@ use core::{
 use super::{
     auth::Schemes,
     conn::{Conn, Hold, Phase},
-    pending::Pending,
     prep::{Prep, Rules},
+    replica::Replica,
     stats::{Counter, Stats},
     sweep::Sweep,
     talk::{Facts, Talk},
 };
 use crate::{
-    config::{Role, ServerConfig},
+    config::ServerConfig,
     event::Event,
     hash::Keyed,
-    id::{LinkId, OpId, SessionId, Zxid},
+    id::{LinkId, OpId, Zxid},
     io::{Effects, FileError, FileOutput},
     proto::{EventKind, perms},
-    session::Sessions,
-    store::{Ids, LogWriter, SnapshotNews, Snapshotter},
+    store::{Ids, SnapshotNews, Snapshotter},
     time::{Instant, Now},
-    tree::{AclList, Tree},
+    tree::AclList,
     txn::Sink,
     watch::Watches,
     zoo::Zoo,
@@ -55,34 +54,16 @@ const TOLD_PER_TURN: usize = 1024;
 /// Sessions expired in one turn at most.
 const EXPIRED_PER_TURN: usize = 256;
 
-/// What a server begins with: what recovery found.
-#[derive(Clone, Debug)]
-pub struct Inherited<Z: Zoo> {
-    /// The tree.
-    pub tree: Tree,
-    /// The sessions that may come back, and their timeouts in milliseconds.
-    pub sessions: BTreeMap<SessionId, i32>,
-    /// The last transaction.
-    pub zxid: Zxid,
-    /// The log, ready for the next one.
-    pub log: LogWriter<Z>,
-}
-
 /// A server that serves.
 #[derive(Clone, Debug)]
 pub struct Server<Z: Zoo> {
     pub(super) config: Arc<ServerConfig>,
     pub(super) zoo: Z,
     pub(super) rules: Rules,
-    pub(super) tree: Tree,
-    pub(super) sessions: Sessions<Z>,
+    pub(super) replica: Replica<Z>,
     pub(super) watches: Watches<AclList, Z>,
     pub(super) prep: Prep<Z>,
-    pub(super) pending: Pending,
-    pub(super) log: LogWriter<Z>,
-    /// The newest transaction in the tree.
-    pub(super) applied: Zxid,
-    /// The newest proposal; `applied <= proposed`.
+    /// The newest proposal; no less than what is applied.
     pub(super) proposed: Zxid,
     pub(super) conns: BTreeMap<LinkId, Conn>,
     /// Links that a sync waits on, with the proposal it waits for, in that order.
@@ -97,43 +78,25 @@ pub struct Server<Z: Zoo> {
     /// What four-letter words know, and their unfinished answers.
     pub(super) talk: Talk,
     pub(super) sweep: Sweep,
-    /// Transactions applied since the start.
-    pub(super) commits: u64,
-    /// Whether the log was told to say how far it is synced.
-    settled: bool,
 }
 
 impl<Z: Zoo> Server<Z> {
-    /// Begins to serve what was found.
+    /// Begins to serve.
     pub fn new(
         zoo: Z,
         config: Arc<ServerConfig>,
         hash: Keyed,
         facts: Facts,
-        found: Inherited<Z>,
+        replica: Replica<Z>,
         now: Now,
     ) -> Server<Z> {
-        let id = match config.role {
-            // As Java's server alone has it, whatever its myid says.
-            Role::Standalone { .. } => 1,
-            Role::Member(ref member) => member.id,
-        };
-        let id = u8::try_from(id & 0xff).expect("masked to a byte");
-        let mut sessions = Sessions::new(hash, id, config.tick_time_ms, zoo);
-        for (session, timeout_ms) in &found.sessions {
-            sessions.commit(*session, *timeout_ms, now.mono);
-        }
         Server {
             zoo,
             rules: rules(&config),
-            tree: found.tree,
-            sessions,
             watches: Watches::new(hash, TOLD_PER_TURN, zoo),
             prep: Prep::new(hash, zoo),
-            pending: Pending::default(),
-            log: found.log,
-            applied: found.zxid,
-            proposed: found.zxid,
+            proposed: replica.applied,
+            replica,
             conns: BTreeMap::new(),
             syncs: VecDeque::new(),
             per_address: BTreeMap::new(),
@@ -142,10 +105,13 @@ impl<Z: Zoo> Server<Z> {
             stats: Stats::new(),
             talk: Talk::new(facts, &config, now),
             sweep: Sweep::new(now.mono, config.containers.check_interval_ms),
-            commits: 0,
-            settled: false,
             config,
         }
+    }
+
+    /// Its copy of history.
+    pub fn replica(&mut self) -> &mut Replica<Z> {
+        &mut self.replica
     }
 
     /// A link was accepted: it gets a place, unless there are too many.
@@ -166,9 +132,9 @@ impl<Z: Zoo> Server<Z> {
         let Some(conn) = self.conns.remove(&link) else { return };
         self.watches.drop_link(link);
         if let Some(session) = conn.session()
-            && self.sessions.owner(session) == Some(link)
+            && self.replica.sessions.owner(session) == Some(link)
         {
-            self.sessions.set_owner(session, None);
+            self.replica.sessions.set_owner(session, None);
         }
         let address = conn.peer.ip();
         let left = self.per_address.get_mut(&address).expect("it was counted");
@@ -188,7 +154,7 @@ impl<Z: Zoo> Server<Z> {
     /// Does what is due, a bounded part of it; [`Server::poll_timeout`] says when to come again.
     pub fn on_time(&mut self, now: Now, fx: &mut Effects) {
         for _ in 0..EXPIRED_PER_TURN {
-            let Some(session) = self.sessions.expire(now.mono) else { break };
+            let Some(session) = self.replica.sessions.expire(now.mono) else { break };
             fx.step();
             fx.event(Event::SessionExpired { session });
             self.stats.count(Counter::SessionsExpired, 1);
@@ -201,27 +167,22 @@ impl<Z: Zoo> Server<Z> {
             }
         }
         self.sweep(now);
-        self.apply_durable(now, fx);
+        self.apply_next_ones(now, fx);
         self.step_watches(fx);
         self.go_on_talking(now, fx);
     }
 
     /// When [`Server::on_time`] has something to do.
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let busy = self.watches.is_busy() || self.has_durable() || self.can_talk();
+        let busy = self.watches.is_busy() || self.replica.is_behind() || self.can_talk();
         let sessionless = self.sessionless.front().map(|(due, _)| *due);
         let timers = [
             busy.then_some(now),
-            self.sessions.poll_timeout(),
+            self.replica.sessions.poll_timeout(),
             sessionless,
             Some(self.sweep.due()),
         ];
         timers.into_iter().flatten().min()
-    }
-
-    /// Ends a turn: what was staged for the log becomes a batch, unless one is under way.
-    pub fn flush(&mut self, ids: &mut Ids, fx: &mut Effects) {
-        self.log.flush(ids, fx);
     }
 
     /// An operation of the log ended: what is durable now is applied and answered.
@@ -233,30 +194,9 @@ impl<Z: Zoo> Server<Z> {
         ids: &mut Ids,
         fx: &mut Effects,
     ) {
-        if self.log.owns(op) && self.log.on_file(op, result, ids, fx) {
-            self.apply_durable(now, fx);
+        if self.replica.on_file(op, result, ids, fx) {
+            self.apply_next_ones(now, fx);
         }
-    }
-
-    /// How many transactions were applied since the start.
-    pub fn commits(&self) -> u64 {
-        self.commits
-    }
-
-    /// Begins a snapshot of this moment, and a new log after it.
-    pub fn begin_snapshot(
-        &mut self,
-        snapshotter: &mut Snapshotter<Z>,
-        ids: &mut Ids,
-        fx: &mut Effects,
-    ) {
-        let mut sessions = Vec::with_capacity(self.sessions.freeze());
-        while self.sessions.freeze_next(1024, |session, timeout| sessions.push((session, timeout)))
-        {
-            fx.step();
-        }
-        snapshotter.start(&mut self.tree, sessions, self.applied, ids, fx);
-        self.log.roll();
     }
 
     /// An operation of a snapshot ended.
@@ -268,7 +208,7 @@ impl<Z: Zoo> Server<Z> {
         ids: &mut Ids,
         fx: &mut Effects,
     ) -> Option<SnapshotNews> {
-        let news = snapshotter.on_file(op, result, &mut self.tree, ids, fx);
+        let news = self.replica.on_snapshot_file(snapshotter, op, result, ids, fx);
         if let Some(SnapshotNews::Failed { .. }) = news {
             self.stats.count(Counter::SnapshotErrors, 1);
         }
@@ -280,20 +220,6 @@ impl<Z: Zoo> Server<Z> {
         self.conns.iter_mut().for_each(|(link, conn)| conn.hang_up(*link, fx));
     }
 
-    /// Ends a turn of a server that is stopping: has the log write what is staged, and then say
-    /// how far it is synced. True once that is durable, too.
-    pub fn come_to_rest(&mut self, ids: &mut Ids, fx: &mut Effects) -> bool {
-        self.log.flush(ids, fx);
-        if self.log.durable() < self.log.appended() {
-            return false;
-        }
-        if !self.settled {
-            self.settled = true;
-            self.log.settle(ids, fx);
-        }
-        self.log.is_idle()
-    }
-
     /// Hangs up on a link, and says why.
     pub(super) fn hang_up(&mut self, link: LinkId, why: &str, fx: &mut Effects) {
         let Some(conn) = self.conns.get_mut(&link) else { return };
@@ -302,9 +228,9 @@ impl<Z: Zoo> Server<Z> {
             conn.hang_up(link, fx);
             self.watches.drop_link(link);
             if let Some(session) = session
-                && self.sessions.owner(session) == Some(link)
+                && self.replica.sessions.owner(session) == Some(link)
             {
-                self.sessions.set_owner(session, None);
+                self.replica.sessions.set_owner(session, None);
             }
             fx.event(Event::HungUp { link, why: String::from(why) });
         }
@@ -322,7 +248,7 @@ impl<Z: Zoo> Server<Z> {
 
     /// Reads no more from a link with requests under way while too much is in flight altogether.
     pub(super) fn throttle(&mut self, link: LinkId, fx: &mut Effects) {
-        if self.pending.len() > self.outstanding_limit()
+        if self.replica.pending.len() > self.outstanding_limit()
             && let Some(conn) = self.conns.get_mut(&link)
             && conn.hold(link, Hold::Server, true, fx)
         {
@@ -332,7 +258,7 @@ impl<Z: Zoo> Server<Z> {
 
     /// Reads from throttled links again once half of what may be in flight is done.
     pub(super) fn unthrottle(&mut self, fx: &mut Effects) {
-        if self.pending.len() <= self.outstanding_limit() / 2 {
+        if self.replica.pending.len() <= self.outstanding_limit() / 2 {
             while let Some(link) = self.throttled.pop_front() {
                 if let Some(conn) = self.conns.get_mut(&link) {
                     conn.hold(link, Hold::Server, false, fx);

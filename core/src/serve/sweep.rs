@@ -47,13 +47,15 @@ impl<Z: Zoo> Server<Z> {
             return;
         }
         if !self.sweep.under_way {
-            self.tree.sweep_restart();
+            self.replica.tree.sweep_restart();
             self.sweep = Sweep { under_way: true, began: now.mono, ..self.sweep };
         }
         for _ in 0..LOOKED_AT_PER_TURN {
-            let Some(node) = self.tree.sweep_next() else { return self.end_round(now.mono) };
+            let Some(node) = self.replica.tree.sweep_next() else {
+                return self.end_round(now.mono);
+            };
             if self.is_over(node, now.wall_ms) {
-                let path = self.tree.path(node);
+                let path = self.replica.tree.path(node);
                 // Somebody is at it right now: a TTL znode may be about to live on.
                 if self.prep.is_pending(&path) {
                     continue;
@@ -77,12 +79,12 @@ impl<Z: Zoo> Server<Z> {
 
     /// Whether a container or TTL znode has had its time.
     fn is_over(&self, node: NodeId, wall_ms: i64) -> bool {
-        if self.tree.child_count(node) > 0 {
+        if self.replica.tree.child_count(node) > 0 {
             return false;
         }
-        let stat = self.tree.stored_stat(node);
+        let stat = self.replica.tree.stored_stat(node);
         let age = wall_ms.saturating_sub(stat.mtime);
-        match self.tree.owner(node) {
+        match self.replica.tree.owner(node) {
             Owner::Container if stat.cversion > 0 => true,
             Owner::Container => {
                 let limit = self.config.containers.max_never_used_ms;

@@ -181,14 +181,14 @@ impl<Z: Zoo> Figures for Server<Z> {
             read_only: false,
             now: self.talk.now,
             since: self.talk.since,
-            zxid: self.applied,
+            zxid: self.replica.applied,
             connections: self.conns.len(),
-            outstanding: self.pending.len(),
-            nodes: self.tree.node_count(),
-            ephemerals: self.tree.ephemerals_count(),
-            ephemeral_owners: self.tree.ephemeral_owners().len(),
-            data_size: self.tree.approximate_data_size(),
-            sessions: self.sessions.len(),
+            outstanding: self.replica.pending.len(),
+            nodes: self.replica.tree.node_count(),
+            ephemerals: self.replica.tree.ephemerals_count(),
+            ephemeral_owners: self.replica.tree.ephemeral_owners().len(),
+            data_size: self.replica.tree.approximate_data_size(),
+            sessions: self.replica.sessions.len(),
             watches: self.watches.summary(),
             files: self.talk.facts.max_files.map(|max| (self.conns.len() as u64, max)),
             trace_mask: self.talk.trace_mask,
@@ -243,21 +243,21 @@ impl<Z: Zoo> Figures for Server<Z> {
     }
 
     fn bucket(&self, after: Option<Instant>) -> Option<Bucket> {
-        self.sessions.bucket_after(after)
+        self.replica.sessions.bucket_after(after)
     }
 
     fn buckets(&self) -> usize {
-        self.sessions.buckets().count()
+        self.replica.sessions.buckets().count()
     }
 
     fn in_bucket(&self, bucket: Bucket, give: &mut dyn FnMut(SessionId)) {
-        self.sessions.in_bucket(bucket).for_each(give);
+        self.replica.sessions.in_bucket(bucket).for_each(give);
     }
 
     fn ephemeral(&self, cursor: &mut u64) -> Option<Ephemeral> {
-        Some(match self.tree.next_owned(cursor)? {
+        Some(match self.replica.tree.next_owned(cursor)? {
             Owned::Session(session) => Ephemeral::Session(session),
-            Owned::Znode(node) => Ephemeral::Path(self.tree.path(node)),
+            Owned::Znode(node) => Ephemeral::Path(self.replica.tree.path(node)),
         })
     }
 

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a server holds of history, whether it serves or not: the tree and the sessions as of the
+//! last transaction applied, and behind it those that are logged, or about to be, and are not
+//! history yet.
+//!
+//! ```text
+//!  stage -----> pending, log ..flush, sync.. durable --+
+//!                                                      +--> min of both --> applied
+//!  a quorum ----------------------------> committed ---+
+//! ```
+//!
+//! **The rule of two.** A transaction is applied once a quorum has it *and* it is durable here. So
+//! nothing that was ever shown can be missing from this server's own disk after a crash, and a
+//! server whose disk is slow shows committed transactions late. Java's leader may apply what it
+//! does not have durably itself, if enough followers have.
+
+use alloc::vec::Vec;
+use core::cmp::min;
+
+use super::pending::{Origin, Pending};
+use crate::{
+    hash::Keyed,
+    id::{OpId, Zxid},
+    io::{Effects, FileError, FileOutput},
+    session::Sessions,
+    store::{Ids, LogWriter, Recovered, SnapshotNews, Snapshotter},
+    time::{Instant, Now},
+    tree::Tree,
+    zoo::Zoo,
+};
+
+/// Who says that a transaction is history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Committed {
+    /// A server alone: whatever is durable here.
+    Alone,
+    /// The member of an ensemble: a quorum, up to this transaction.
+    Quorum(Zxid),
+}
+
+/// One server's copy of history.
+#[derive(Clone, Debug)]
+pub struct Replica<Z: Zoo> {
+    pub(super) tree: Tree,
+    pub(super) sessions: Sessions<Z>,
+    /// Staged for the log and not applied.
+    pub(super) pending: Pending,
+    pub(super) log: LogWriter<Z>,
+    /// The newest transaction in the tree.
+    pub(super) applied: Zxid,
+    pub(super) committed: Committed,
+    /// Transactions applied since the start of the process.
+    pub(super) commits: u64,
+    /// Whether the log was told to say how far it is synced.
+    settled: bool,
+}
+
+impl<Z: Zoo> Replica<Z> {
+    /// What recovery found. `server` is the high byte of the ids of sessions opened here, `tick_ms`
+    /// the width of expiry buckets.
+    pub fn new(
+        zoo: Z,
+        hash: Keyed,
+        server: u8,
+        tick_ms: u32,
+        found: Recovered<Z>,
+        now: Now,
+    ) -> Replica<Z> {
+        let mut sessions = Sessions::new(hash, server, tick_ms, zoo);
+        for (session, timeout_ms) in &found.sessions {
+            sessions.commit(*session, *timeout_ms, now.mono);
+        }
+        Replica {
+            tree: found.tree,
+            sessions,
+            pending: Pending::default(),
+            log: found.log,
+            applied: found.zxid,
+            committed: Committed::Alone,
+            commits: 0,
+            settled: false,
+        }
+    }
+
+    /// The newest transaction that may be applied.
+    pub(super) fn applicable(&self) -> Zxid {
+        match self.committed {
+            Committed::Alone => self.log.durable(),
+            Committed::Quorum(zxid) => min(zxid, self.log.durable()),
+        }
+    }
+
+    /// Whether there is something to apply.
+    pub(super) fn is_behind(&self) -> bool {
+        self.pending.first().is_some_and(|first| first <= self.applicable())
+    }
+
+    /// Stages the transaction whose entry was just appended to [`Pending::buffer`].
+    pub(super) fn stage(&mut self, zxid: Zxid, origin: Origin, now: Instant) {
+        let entry = self.pending.push(zxid, origin, now);
+        self.log.append(zxid, entry);
+    }
+
+    /// How many transactions were applied since the start.
+    pub fn commits(&self) -> u64 {
+        self.commits
+    }
+
+    /// Ends a turn: what was staged for the log becomes a batch, unless one is under way.
+    pub fn flush(&mut self, ids: &mut Ids, fx: &mut Effects) {
+        self.log.flush(ids, fx);
+    }
+
+    /// An operation of the log ended. True if more is durable now.
+    pub fn on_file(
+        &mut self,
+        op: OpId,
+        result: &Result<FileOutput<'_>, FileError>,
+        ids: &mut Ids,
+        fx: &mut Effects,
+    ) -> bool {
+        self.log.owns(op) && self.log.on_file(op, result, ids, fx)
+    }
+
+    /// Begins a snapshot of this moment, and a new log after it.
+    pub fn begin_snapshot(
+        &mut self,
+        snapshotter: &mut Snapshotter<Z>,
+        ids: &mut Ids,
+        fx: &mut Effects,
+    ) {
+        let mut sessions = Vec::with_capacity(self.sessions.freeze());
+        while self.sessions.freeze_next(1024, |session, timeout| sessions.push((session, timeout)))
+        {
+            fx.step();
+        }
+        snapshotter.start(&mut self.tree, sessions, self.applied, ids, fx);
+        self.log.roll();
+    }
+
+    /// An operation of a snapshot ended.
+    pub fn on_snapshot_file(
+        &mut self,
+        snapshotter: &mut Snapshotter<Z>,
+        op: OpId,
+        result: &Result<FileOutput<'_>, FileError>,
+        ids: &mut Ids,
+        fx: &mut Effects,
+    ) -> Option<SnapshotNews> {
+        snapshotter.on_file(op, result, &mut self.tree, ids, fx)
+    }
+
+    /// Ends a turn of a server that is stopping: has the log write what is staged, and then say
+    /// how far it is synced. True once that is durable, too.
+    pub fn come_to_rest(&mut self, ids: &mut Ids, fx: &mut Effects) -> bool {
+        self.log.flush(ids, fx);
+        if self.log.durable() < self.log.appended() {
+            return false;
+        }
+        if !self.settled {
+            self.settled = true;
+            self.log.settle(ids, fx);
+        }
+        self.log.is_idle()
+    }
+}
