@@ -183,3 +183,24 @@ codes! {
         ChildrenChanged = 4,
     }
 }
+
+impl OpCode {
+    /// Whether a client's operation becomes a transaction, an error transaction at least.
+    pub const fn is_write(self) -> bool {
+        matches!(
+            self,
+            OpCode::Create
+                | OpCode::Create2
+                | OpCode::CreateContainer
+                | OpCode::CreateTtl
+                | OpCode::Delete
+                | OpCode::DeleteContainer
+                | OpCode::SetData
+                | OpCode::SetAcl
+                | OpCode::Multi
+                | OpCode::Reconfig
+                | OpCode::Check
+                | OpCode::CloseSession
+        )
+    }
+}

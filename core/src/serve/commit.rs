@@ -19,7 +19,7 @@ use crate::{
     jute::{Reader, Record, Write},
     proto::{ErrorCode, OpCode, OpResult, Request, RequestHeader, end_multi},
     time::Now,
-    txn::{self, Outcome, Txn, TxnEntry},
+    txn::{Outcome, Txn, TxnEntry},
     zoo::Zoo,
 };
 
@@ -27,8 +27,7 @@ use crate::{
 const APPLIED_PER_TURN: usize = 1024;
 
 impl<Z: Zoo> Server<Z> {
-    /// Validates a client's write against everything proposed, and stages what comes of it: the
-    /// transaction, or an error transaction, which takes its place in history all the same.
+    /// Validates a write of one of our own clients.
     pub(super) fn propose_request(
         &mut self,
         link: LinkId,
@@ -36,37 +35,57 @@ impl<Z: Zoo> Server<Z> {
         header: RequestHeader,
         body: &mut Reader<'_>,
         now: Now,
-    ) -> Zxid {
+    ) {
+        let state = self.session_state(session, link);
+        let conn = self.conns.get_mut(&link).expect("a request comes on a link that is up");
+        let ids = core::mem::take(&mut conn.identities);
+        let asker = Asker { session, state, cxid: header.xid, ids: &ids };
+        self.propose(&asker, header, body, Origin::Request { link, xid: header.xid }, now);
+        self.conns.get_mut(&link).expect("it is still up").identities = ids;
+    }
+
+    /// Validates a write against everything proposed, and stages what comes of it: the
+    /// transaction, or an error transaction, which takes its place in history all the same.
+    pub(super) fn propose(
+        &mut self,
+        asker: &Asker<'_>,
+        header: RequestHeader,
+        body: &mut Reader<'_>,
+        origin: Origin,
+        now: Now,
+    ) {
         let zxid = self.proposed.next();
-        let state = match self.replica.sessions.check(session, link) {
-            Ok(()) => SessionState::Alive,
-            Err(ErrorCode::SessionMoved) => SessionState::Moved,
-            Err(_) if self.replica.sessions.contains(session) => SessionState::Closing,
-            Err(_) => SessionState::Unknown,
-        };
-        let conn = self.conns.get(&link).expect("a request comes on a link that is up");
-        let asker = Asker { session, state, cxid: header.xid, ids: &conn.identities };
         let cx = Context { tree: &self.replica.tree, rules: &self.rules, wall_ms: now.wall_ms };
         let out = self.replica.pending.buffer();
         match Request::decode(header.op, body) {
             Ok(request) => {
-                self.prep.prepare(&cx, zxid, &asker, &request, out);
+                self.prep.prepare(&cx, zxid, asker, &request, out);
                 if matches!(request, Request::CloseSession) {
-                    self.replica.sessions.close(session);
+                    self.replica.sessions.close(asker.session);
                 }
             }
             Err(_) => {
                 let op = OpCode::from_code(header.op).expect("writes are known operations");
-                self.prep.refuse(&cx, zxid, &asker, op, ErrorCode::MarshallingError, out);
+                self.prep.refuse(&cx, zxid, asker, op, ErrorCode::MarshallingError, out);
             }
         }
-        self.stage(zxid, Origin::Request { link, xid: header.xid }, now)
+        self.stage(zxid, origin, now);
     }
 
-    /// Stages the createSession of a handshake.
+    /// How a session stands that asks by way of a link: a client's, or a learner's.
+    pub(super) fn session_state(&mut self, session: SessionId, link: LinkId) -> SessionState {
+        match self.replica.sessions.check(session, link) {
+            Ok(()) => SessionState::Alive,
+            Err(ErrorCode::SessionMoved) => SessionState::Moved,
+            Err(_) if self.replica.sessions.contains(session) => SessionState::Closing,
+            Err(_) => SessionState::Unknown,
+        }
+    }
+
+    /// Stages the createSession of a handshake, here or at a learner.
     pub(super) fn propose_open(
         &mut self,
-        link: LinkId,
+        origin: Origin,
         session: SessionId,
         timeout_ms: i32,
         now: Now,
@@ -74,7 +93,7 @@ impl<Z: Zoo> Server<Z> {
         let zxid = self.proposed.next();
         let cx = Context { tree: &self.replica.tree, rules: &self.rules, wall_ms: now.wall_ms };
         self.prep.create_session(&cx, zxid, session, timeout_ms, self.replica.pending.buffer());
-        self.stage(zxid, Origin::Handshake { link }, now);
+        self.stage(zxid, origin, now);
     }
 
     /// Stages the closeSession of a session that is marked as closing.
@@ -82,7 +101,7 @@ impl<Z: Zoo> Server<Z> {
         let zxid = self.proposed.next();
         let cx = Context { tree: &self.replica.tree, rules: &self.rules, wall_ms: now.wall_ms };
         self.prep.expire_session(&cx, zxid, session, self.replica.pending.buffer());
-        self.stage(zxid, Origin::Server, now);
+        self.stage(zxid, Origin::Nobody, now);
     }
 
     /// Stages the deleteContainer of an empty container or an aged TTL znode.
@@ -94,14 +113,13 @@ impl<Z: Zoo> Server<Z> {
         let cx = Context { tree: &self.replica.tree, rules: &self.rules, wall_ms: now.wall_ms };
         let request = Request::DeleteContainer { path };
         self.prep.prepare(&cx, zxid, &asker, &request, self.replica.pending.buffer());
-        self.stage(zxid, Origin::Server, now);
+        self.stage(zxid, Origin::Nobody, now);
     }
 
     /// Stages the proposal whose entry was just appended.
-    fn stage(&mut self, zxid: Zxid, origin: Origin, now: Now) -> Zxid {
+    fn stage(&mut self, zxid: Zxid, origin: Origin, now: Now) {
         self.proposed = zxid;
         self.replica.stage(zxid, origin, now.mono);
-        zxid
     }
 
     /// Applies what is history by now, and answers it; at most so much that other links get their
@@ -119,67 +137,60 @@ impl<Z: Zoo> Server<Z> {
 
     /// Applies the oldest proposal, if it is no later than `last`.
     fn apply_next(&mut self, last: Zxid, now: Now, fx: &mut Effects) -> bool {
-        let (mut ended, mut unread) = (None, Vec::new());
-        let applied = self.replica.pending.pop_through(last, |proposal, bytes| {
-            let entry = TxnEntry::decode(&mut Reader::new(bytes)).expect("we encoded it");
-            let told =
-                Told { conns: &mut self.conns, schemes: &self.rules.schemes, unread: Vec::new() };
-            let mut fired = Fired { watches: &mut self.watches, told, fx };
-            let outcome = txn::apply_in(
-                self.zoo,
-                &mut self.replica.tree,
-                &entry.header,
-                &entry.txn,
-                &mut fired,
-            );
-            unread = fired.told.unread;
-            self.replica.applied = proposal.zxid;
-            match entry.txn {
-                Txn::CreateSession { timeout_ms } => {
-                    self.replica.sessions.commit(entry.header.session, timeout_ms, now.mono);
+        let told =
+            Told { conns: &mut self.conns, schemes: &self.rules.schemes, unread: Vec::new() };
+        let mut fired = Fired { watches: &mut self.watches, told, fx };
+        let (stats, mut closed, mut moved) = (&mut self.stats, None, None);
+        let proposal = self.replica.apply_next(
+            last,
+            now.mono,
+            &mut fired,
+            |fired, proposal, entry, applied| {
+                closed = applied.closed;
+                let Origin::Request { link, xid } = proposal.origin else { return };
+                let Some(conn) = fired.told.conns.get_mut(&link).filter(|conn| conn.is_up()) else {
+                    return;
+                };
+                if applied.outcome.err == ErrorCode::SessionMoved.code() {
+                    moved = Some(link);
+                    return;
                 }
-                Txn::CloseSession { .. } => {
-                    ended = Some(self.replica.sessions.owner(entry.header.session));
-                    self.replica.sessions.remove(entry.header.session);
-                }
-                _ => {}
-            }
-            if let Origin::Request { link, xid } = proposal.origin
-                && let Some(conn) = self.conns.get_mut(&link)
-                && conn.is_up()
-            {
-                let sent = answer_write(conn, link, xid, &entry, &outcome, fx);
-                note_answer(conn, &mut self.stats, &entry, proposal, sent, now);
-            }
-        });
-        let Some((proposal, ())) = applied else { return false };
+                let sent = answer_write(conn, link, xid, entry, &applied.outcome, fired.fx);
+                note_answer(conn, stats, entry, proposal, sent, now);
+            },
+        );
+        let unread = fired.told.unread;
+        let Some(proposal) = proposal else { return false };
         self.stats.count(Counter::Commits, 1);
-        self.replica.commits += 1;
         self.talk.remember_digest(proposal.zxid, self.replica.tree.digest());
         self.prep.applied(proposal.zxid);
         self.hang_up_unread(unread, fx);
-        self.after_apply(&proposal, ended, now, fx);
+        if let Some(link) = moved {
+            self.hang_up(link, "its session moved to another connection", fx);
+        }
+        self.after_apply(&proposal, closed, now, fx);
         true
     }
 
     fn after_apply(
         &mut self,
         proposal: &Proposal,
-        ended: Option<Option<LinkId>>,
+        closed: Option<LinkId>,
         now: Now,
         fx: &mut Effects,
     ) {
         match proposal.origin {
-            Origin::Request { link, .. } => {
-                if let Some(conn) = self.conns.get_mut(&link) {
-                    conn.write_answered(link, proposal.zxid, fx);
+            Origin::Request { link, xid } => {
+                if let Some(conn) = self.conns.get_mut(&link)
+                    && conn.write_answered(link, xid, fx)
+                {
                     self.drain(link, now.mono, fx);
                 }
             }
             Origin::Handshake { link } => self.session_opened(link, now, fx),
-            Origin::Server => {}
+            Origin::Nobody => {}
         }
-        if let Some(owner) = ended {
+        if let Some(owner) = closed {
             self.session_ended(owner, fx);
         }
         while let Some((_, link)) =
@@ -190,7 +201,8 @@ impl<Z: Zoo> Server<Z> {
     }
 }
 
-/// Sends the answer to a write, which its transaction decides; says how long it was.
+/// Sends the answer to a write, which its transaction decides, or keeps it until its turn comes;
+/// says how long it is.
 fn answer_write(
     conn: &mut Conn,
     link: LinkId,
@@ -211,11 +223,19 @@ fn answer_write(
             Ok(())
         }
     };
-    let sent = fx.send(link, |out| match put_reply(out, xid, entry.header.zxid, put) {
+    let reply = |out: &mut Vec<u8>| match put_reply(out, xid, entry.header.zxid, put) {
         Ok(()) | Err(_) => {}
-    });
-    conn.sent(link, sent, fx);
-    sent
+    };
+    if conn.is_next(xid) {
+        let sent = fx.send(link, reply);
+        conn.sent(link, sent, fx);
+        return sent;
+    }
+    let mut kept = Vec::new();
+    reply(&mut kept);
+    let len = kept.len();
+    conn.keep_answer(xid, kept);
+    len
 }
 
 fn note_answer(

@@ -8,7 +8,7 @@
 //!   `-- word, nonsense, wrong session --> Over
 //! ```
 
-use alloc::{boxed::Box, collections::VecDeque};
+use alloc::{boxed::Box, collections::VecDeque, vec::Vec};
 use core::net::SocketAddr;
 
 use super::{auth::Identities, stats::LinkStats};
@@ -87,13 +87,16 @@ pub struct Greeting {
 pub enum Queued {
     /// A write that is answered when it is applied.
     Write {
-        /// The write.
-        zxid: Zxid,
+        /// The request's number.
+        xid: i32,
+        /// The whole answer, if the write was applied before its turn came: a leader may commit
+        /// it before it answers a sync that came earlier.
+        answer: Option<Box<[u8]>>,
     },
     /// A sync that is answered once everything proposed before it is applied.
     Sync {
-        /// The last proposal before it.
-        until: Zxid,
+        /// The last proposal before it; `None` until the leader has answered.
+        until: Option<Zxid>,
         /// The whole request.
         frame: Box<[u8]>,
         /// When it came.
@@ -116,7 +119,8 @@ pub enum Queued {
 impl Queued {
     fn bytes(&self) -> usize {
         match self {
-            Queued::Write { .. } | Queued::Oversized { .. } => 0,
+            Queued::Oversized { .. } => 0,
+            Queued::Write { answer, .. } => answer.as_ref().map_or(0, |answer| answer.len()),
             Queued::Sync { frame, .. } | Queued::Frame { frame, .. } => frame.len(),
         }
     }
@@ -200,14 +204,25 @@ impl Conn {
         self.balance(link, fx);
     }
 
-    /// The write in front was answered.
-    pub fn write_answered(&mut self, link: LinkId, zxid: Zxid, fx: &mut Effects) {
-        if self.phase != Phase::Over {
-            let front = self.dequeue(link, fx);
-            assert!(
-                matches!(front, Some(Queued::Write { zxid: waiting }) if waiting == zxid),
-                "writes are applied in the order they came"
-            );
+    /// Whether the next answer is that of this write.
+    pub fn is_next(&self, asked: i32) -> bool {
+        matches!(self.queue.front(), Some(Queued::Write { xid, answer: None }) if *xid == asked)
+    }
+
+    /// The write in front was answered; false if it was another.
+    pub fn write_answered(&mut self, link: LinkId, xid: i32, fx: &mut Effects) -> bool {
+        self.is_next(xid) && self.dequeue(link, fx).is_some()
+    }
+
+    /// Keeps the answer of a write until its turn comes.
+    pub fn keep_answer(&mut self, asked: i32, bytes: Vec<u8>) {
+        let write = self.queue.iter_mut().find_map(|queued| match queued {
+            Queued::Write { xid, answer: answer @ None } if *xid == asked => Some(answer),
+            _ => None,
+        });
+        if let Some(answer) = write {
+            self.queued_bytes += bytes.len();
+            *answer = Some(bytes.into());
         }
     }
 

@@ -8,6 +8,8 @@ use alloc::format;
 
 use super::{
     conn::{Greeting, Hold, Phase, Queued},
+    learn::Duty,
+    pending::Origin,
     server::Server,
 };
 use crate::{
@@ -54,7 +56,13 @@ impl<Z: Zoo> Server<Z> {
         let conn = self.conns.get_mut(&link).expect("the link that spoke");
         conn.phase = Phase::Opening { session, greeting };
         conn.hold(link, Hold::Opening, true, fx);
-        self.propose_open(link, session, greeting.timeout_ms, now);
+        match self.duty {
+            Duty::Alone | Duty::Lead => {
+                let origin = Origin::Handshake { link };
+                self.propose_open(origin, session, greeting.timeout_ms, now);
+            }
+            Duty::Learn => self.forward_open(link, session, greeting.timeout_ms),
+        }
     }
 
     fn resume_session(
@@ -68,23 +76,32 @@ impl<Z: Zoo> Server<Z> {
         let session = request.session;
         // Java hangs up the session's earlier connection before it looks at the password; here a
         // stranger who guesses ids can disturb nobody.
-        let opens = password_opens(session, request.password)
-            && self.replica.sessions.touch(session, greeting.timeout_ms, now.mono);
-        if !opens {
+        if !password_opens(session, request.password) {
             return self.turn_away(link, greeting, fx);
         }
-        if let Some(old) = self.replica.sessions.set_owner(session, Some(link))
-            && old != link
-        {
-            self.hang_up(old, "its session moved to a newer connection", fx);
+        if self.duty == Duty::Learn {
+            return self.ask_revalidation(link, session, greeting, fx);
         }
+        if !self.replica.sessions.touch(session, greeting.timeout_ms, now.mono) {
+            return self.turn_away(link, greeting, fx);
+        }
+        self.move_session(session, link, fx);
         let conn = self.conns.get_mut(&link).expect("the link that spoke");
         conn.phase = Phase::Live { session, timeout_ms: greeting.timeout_ms };
         self.greet(link, session, greeting, fx);
         fx.event(Event::SessionResumed { session });
     }
 
-    /// The createSession of a connection was applied.
+    /// A session goes on over a link, and over no other.
+    pub(super) fn move_session(&mut self, session: SessionId, link: LinkId, fx: &mut Effects) {
+        if let Some(old) = self.replica.sessions.set_owner(session, Some(link))
+            && old != link
+        {
+            self.hang_up(old, "its session moved to a newer connection", fx);
+        }
+    }
+
+    /// The session of a connection was opened, or may go on.
     pub(super) fn session_opened(&mut self, link: LinkId, now: Now, fx: &mut Effects) {
         let Some(conn) = self.conns.get_mut(&link) else { return };
         let Phase::Opening { session, greeting } = conn.phase else { return };
@@ -113,7 +130,7 @@ impl<Z: Zoo> Server<Z> {
     }
 
     /// Answers a handshake with "expired", which is also what a wrong password gets.
-    fn turn_away(&mut self, link: LinkId, greeting: Greeting, fx: &mut Effects) {
+    pub(super) fn turn_away(&mut self, link: LinkId, greeting: Greeting, fx: &mut Effects) {
         self.answer_connect(link, greeting, 0, SessionId::NONE, &[0; PASSWORD_LEN], fx);
         self.hang_up(link, "its session has expired, or the password is wrong", fx);
     }

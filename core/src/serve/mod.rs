@@ -10,7 +10,11 @@ pub mod words;
 mod answer;
 mod commit;
 mod conn;
+#[cfg(test)]
+mod ensemble_tests;
 mod handshake;
+mod lead;
+mod learn;
 mod pending;
 mod read;
 mod replica;
@@ -19,6 +23,8 @@ mod server;
 mod sweep;
 mod talk;
 
+pub use lead::Forwarded;
+pub use learn::Asking;
 pub use replica::{Committed, Replica};
 pub use server::Server;
 pub use talk::Facts;

@@ -38,8 +38,8 @@ pub enum Origin {
         /// The link.
         link: LinkId,
     },
-    /// The server itself: a session's expiry, the sweeper.
-    Server,
+    /// Nobody waits for it here: a session's expiry, the sweeper, another server's client.
+    Nobody,
 }
 
 /// The proposals, oldest first.
@@ -57,6 +57,17 @@ impl Pending {
     /// How many there are.
     pub fn len(&self) -> usize {
         self.queue.len()
+    }
+
+    /// The entries of those after `zxid`, oldest first.
+    pub fn after(&self, zxid: Zxid) -> impl Iterator<Item = (Zxid, &[u8])> {
+        let from = self.queue.partition_point(|proposal| proposal.zxid <= zxid);
+        let begin = from.checked_sub(1).map_or(self.begin, |before| self.queue[before].end);
+        self.queue.iter().skip(from).scan(begin, |begin, proposal| {
+            let entry = &self.bytes[self.offset(*begin)..self.offset(proposal.end)];
+            *begin = proposal.end;
+            Some((proposal.zxid, entry))
+        })
     }
 
     /// The oldest of them.

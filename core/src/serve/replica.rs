@@ -17,15 +17,17 @@
 use alloc::vec::Vec;
 use core::cmp::min;
 
-use super::pending::{Origin, Pending};
+use super::pending::{Origin, Pending, Proposal};
 use crate::{
     hash::Keyed,
-    id::{OpId, Zxid},
+    id::{LinkId, OpId, Zxid},
     io::{Effects, FileError, FileOutput},
+    jute::{Reader, Record},
     session::Sessions,
     store::{Ids, LogWriter, Recovered, SnapshotNews, Snapshotter},
     time::{Instant, Now},
     tree::Tree,
+    txn::{self, Outcome, Sink, Txn, TxnEntry},
     zoo::Zoo,
 };
 
@@ -38,9 +40,17 @@ pub enum Committed {
     Quorum(Zxid),
 }
 
+/// What became of a transaction.
+pub(super) struct Applied {
+    pub outcome: Outcome,
+    /// The link of the session that it closed.
+    pub closed: Option<LinkId>,
+}
+
 /// One server's copy of history.
 #[derive(Clone, Debug)]
 pub struct Replica<Z: Zoo> {
+    zoo: Z,
     pub(super) tree: Tree,
     pub(super) sessions: Sessions<Z>,
     /// Staged for the log and not applied.
@@ -71,6 +81,7 @@ impl<Z: Zoo> Replica<Z> {
             sessions.commit(*session, *timeout_ms, now.mono);
         }
         Replica {
+            zoo,
             tree: found.tree,
             sessions,
             pending: Pending::default(),
@@ -99,6 +110,37 @@ impl<Z: Zoo> Replica<Z> {
     pub(super) fn stage(&mut self, zxid: Zxid, origin: Origin, now: Instant) {
         let entry = self.pending.push(zxid, origin, now);
         self.log.append(zxid, entry);
+    }
+
+    /// Applies the oldest pending transaction unless it is later than `last`. What came of it goes
+    /// to `then`, with the link of the session that it closed.
+    pub(super) fn apply_next<S: Sink>(
+        &mut self,
+        last: Zxid,
+        now: Instant,
+        sink: &mut S,
+        then: impl FnOnce(&mut S, &Proposal, &TxnEntry<'_>, &Applied),
+    ) -> Option<Proposal> {
+        let (proposal, ()) = self.pending.pop_through(last, |proposal, bytes| {
+            let entry = TxnEntry::decode(&mut Reader::new(bytes)).expect("it was read when staged");
+            let (header, sessions) = (&entry.header, &mut self.sessions);
+            let outcome = txn::apply_in(self.zoo, &mut self.tree, header, &entry.txn, sink);
+            self.applied = proposal.zxid;
+            self.commits += 1;
+            let mut applied = Applied { outcome, closed: None };
+            match entry.txn {
+                Txn::CreateSession { timeout_ms } => {
+                    sessions.commit(header.session, timeout_ms, now);
+                }
+                Txn::CloseSession { .. } => {
+                    applied.closed = sessions.owner(header.session);
+                    sessions.remove(header.session);
+                }
+                _ => {}
+            }
+            then(sink, proposal, &entry, &applied);
+        })?;
+        Some(proposal)
     }
 
     /// How many transactions were applied since the start.

@@ -8,6 +8,7 @@ use alloc::format;
 
 use super::{
     conn::{Phase, Queued},
+    learn::Duty,
     server::Server,
     stats::Counter,
 };
@@ -66,19 +67,28 @@ impl<Z: Zoo> Server<Z> {
         {
             return;
         }
+        let first = conn.queue.is_empty();
+        self.report(session, timeout_ms);
         match OpCode::from_code(header.op) {
             Some(OpCode::Auth) => self.on_auth(link, header, &mut body, fx),
-            Some(op) if is_write(op) => self.on_write(link, session, now, header, &mut body, fx),
+            Some(op) if op.is_write() => self.on_write(link, session, now, header, &mut body, fx),
             Some(OpCode::Sync) if !self.zoo.has(Mutation::SyncDoesNotWait) => {
-                let until = self.proposed;
+                let until = match self.duty {
+                    Duty::Alone => Some(self.proposed),
+                    Duty::Lead | Duty::Learn => {
+                        self.ask_sync(link, session, header, body.rest());
+                        None
+                    }
+                };
                 let queued = Queued::Sync { until, frame: packet.into(), since: now.mono };
                 self.wait_in_turn(link, queued, now.mono, fx);
             }
-            _ if conn.queue.is_empty() || self.zoo.has(Mutation::ReadOvertakesWrite) => {
+            _ if first || self.zoo.has(Mutation::ReadOvertakesWrite) => {
                 self.answer(link, now.mono, now.mono, header, &mut body, fx);
             }
             _ => {
                 let queued = Queued::Frame { frame: packet.into(), since: now.mono };
+                let conn = self.conns.get_mut(&link).expect("it is still up");
                 conn.enqueue(link, queued, fx);
             }
         }
@@ -116,7 +126,8 @@ impl<Z: Zoo> Server<Z> {
         }
     }
 
-    /// A write: validated against everything proposed, and staged for the log.
+    /// A write: validated against everything proposed, and staged for the log; or sent up to
+    /// who does that.
     fn on_write(
         &mut self,
         link: LinkId,
@@ -126,9 +137,12 @@ impl<Z: Zoo> Server<Z> {
         body: &mut Reader<'_>,
         fx: &mut Effects,
     ) {
-        let zxid = self.propose_request(link, session, header, body, now);
+        match self.duty {
+            Duty::Alone | Duty::Lead => self.propose_request(link, session, header, body, now),
+            Duty::Learn => self.forward(link, session, header, body.rest()),
+        }
         let conn = self.conns.get_mut(&link).expect("a request comes on a link that is up");
-        conn.enqueue(link, Queued::Write { zxid }, fx);
+        conn.enqueue(link, Queued::Write { xid: header.xid, answer: None }, fx);
         self.throttle(link, fx);
     }
 
@@ -164,13 +178,16 @@ impl<Z: Zoo> Server<Z> {
         while let Some(conn) = self.conns.get_mut(&link) {
             match conn.queue.front() {
                 Some(Queued::Frame { .. } | Queued::Oversized { .. }) => {}
-                Some(Queued::Sync { until, .. }) if *until <= self.replica.applied => {}
-                Some(Queued::Sync { until, .. }) => {
+                Some(Queued::Sync { until: None, .. }) => return,
+                Some(Queued::Sync { until: Some(until), .. }) if *until <= self.replica.applied => {
+                }
+                Some(Queued::Sync { until: Some(until), .. }) => {
                     let until = *until;
                     let at = self.syncs.partition_point(|(other, _)| *other <= until);
                     return self.syncs.insert(at, (until, link));
                 }
-                Some(Queued::Write { .. }) | None => return,
+                Some(Queued::Write { answer: Some(_), .. }) => {}
+                Some(Queued::Write { answer: None, .. }) | None => return,
             }
             match conn.dequeue(link, fx).expect("it was just looked at") {
                 Queued::Oversized { xid } => {
@@ -181,27 +198,13 @@ impl<Z: Zoo> Server<Z> {
                     let header = RequestHeader::decode(&mut body).expect("it was read before");
                     self.answer(link, since, now, header, &mut body, fx);
                 }
-                Queued::Write { .. } => unreachable!("writes are answered when applied"),
+                Queued::Write { answer, .. } => {
+                    let answer = answer.expect("it was just looked at");
+                    self.tell_pending(link, fx);
+                    let sent = fx.send(link, |out| out.extend_from_slice(&answer));
+                    self.conns.get_mut(&link).expect("it is still up").sent(link, sent, fx);
+                }
             }
         }
     }
-}
-
-/// Whether an operation becomes a transaction, an error transaction at least.
-fn is_write(op: OpCode) -> bool {
-    matches!(
-        op,
-        OpCode::Create
-            | OpCode::Create2
-            | OpCode::CreateContainer
-            | OpCode::CreateTtl
-            | OpCode::Delete
-            | OpCode::DeleteContainer
-            | OpCode::SetData
-            | OpCode::SetAcl
-            | OpCode::Multi
-            | OpCode::Reconfig
-            | OpCode::Check
-            | OpCode::CloseSession
-    )
 }

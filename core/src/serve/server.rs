@@ -24,6 +24,7 @@ use core::{
 use super::{
     auth::Schemes,
     conn::{Conn, Hold, Phase},
+    learn::{Duty, Upward},
     prep::{Prep, Rules},
     replica::Replica,
     stats::{Counter, Stats},
@@ -61,6 +62,8 @@ pub struct Server<Z: Zoo> {
     pub(super) zoo: Z,
     pub(super) rules: Rules,
     pub(super) replica: Replica<Z>,
+    pub(super) duty: Duty,
+    pub(super) up: Upward,
     pub(super) watches: Watches<AclList, Z>,
     pub(super) prep: Prep<Z>,
     /// The newest proposal; no less than what is applied.
@@ -97,6 +100,8 @@ impl<Z: Zoo> Server<Z> {
             prep: Prep::new(hash, zoo),
             proposed: replica.applied,
             replica,
+            duty: Duty::Alone,
+            up: Upward::default(),
             conns: BTreeMap::new(),
             syncs: VecDeque::new(),
             per_address: BTreeMap::new(),
@@ -153,12 +158,9 @@ impl<Z: Zoo> Server<Z> {
 
     /// Does what is due, a bounded part of it; [`Server::poll_timeout`] says when to come again.
     pub fn on_time(&mut self, now: Now, fx: &mut Effects) {
-        for _ in 0..EXPIRED_PER_TURN {
-            let Some(session) = self.replica.sessions.expire(now.mono) else { break };
-            fx.step();
-            fx.event(Event::SessionExpired { session });
-            self.stats.count(Counter::SessionsExpired, 1);
-            self.propose_expiry(session, now);
+        if self.duty != Duty::Learn {
+            self.expire_sessions(now, fx);
+            self.sweep(now);
         }
         while let Some((_, link)) = self.sessionless.pop_front_if(|(due, _)| *due <= now.mono) {
             let fresh = self.conns.get(&link).is_some_and(|conn| conn.session().is_none());
@@ -166,7 +168,6 @@ impl<Z: Zoo> Server<Z> {
                 self.hang_up(link, "it opened no session in time", fx);
             }
         }
-        self.sweep(now);
         self.apply_next_ones(now, fx);
         self.step_watches(fx);
         self.go_on_talking(now, fx);
@@ -176,13 +177,25 @@ impl<Z: Zoo> Server<Z> {
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let busy = self.watches.is_busy() || self.replica.is_behind() || self.can_talk();
         let sessionless = self.sessionless.front().map(|(due, _)| *due);
+        // Sessions and containers end where history is ordered, and nowhere else.
+        let orders = self.duty != Duty::Learn;
         let timers = [
             busy.then_some(now),
-            self.replica.sessions.poll_timeout(),
             sessionless,
-            Some(self.sweep.due()),
+            self.replica.sessions.poll_timeout().filter(|_| orders),
+            Some(self.sweep.due()).filter(|_| orders),
         ];
         timers.into_iter().flatten().min()
+    }
+
+    fn expire_sessions(&mut self, now: Now, fx: &mut Effects) {
+        for _ in 0..EXPIRED_PER_TURN {
+            let Some(session) = self.replica.sessions.expire(now.mono) else { break };
+            fx.step();
+            fx.event(Event::SessionExpired { session });
+            self.stats.count(Counter::SessionsExpired, 1);
+            self.propose_expiry(session, now);
+        }
     }
 
     /// An operation of the log ended: what is durable now is applied and answered.
@@ -237,12 +250,10 @@ impl<Z: Zoo> Server<Z> {
     }
 
     /// A session's closeSession was applied: its connection goes, too.
-    pub(super) fn session_ended(&mut self, owner: Option<LinkId>, fx: &mut Effects) {
-        if let Some(link) = owner {
-            self.watches.drop_link(link);
-            if let Some(conn) = self.conns.get_mut(&link) {
-                conn.hang_up(link, fx);
-            }
+    pub(super) fn session_ended(&mut self, owner: LinkId, fx: &mut Effects) {
+        self.watches.drop_link(owner);
+        if let Some(conn) = self.conns.get_mut(&owner) {
+            conn.hang_up(owner, fx);
         }
     }
 

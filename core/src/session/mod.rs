@@ -101,11 +101,17 @@ impl<Z: Zoo> Sessions<Z> {
     /// Opens a session under a fresh id; it is in no snapshot until [`Sessions::commit`].
     pub fn open(&mut self, now: Now, timeout_ms: i32) -> SessionId {
         let id = self.fresh_id(now.wall_ms);
+        self.adopt(id, timeout_ms, now.mono);
+        id
+    }
+
+    /// Minds a session that another server opened; it is in no snapshot until
+    /// [`Sessions::commit`].
+    pub fn adopt(&mut self, id: SessionId, timeout_ms: i32, now: Instant) {
         if self.find(id).is_none() {
             self.track(id);
         }
-        self.touch(id, timeout_ms, now.mono);
-        id
+        self.touch(id, timeout_ms, now);
     }
 
     /// Applies a createSession transaction. A session not opened here is tracked from now on.
