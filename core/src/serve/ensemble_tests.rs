@@ -384,3 +384,39 @@ fn sessions_expire_at_the_leader_unless_a_learner_reports_them() {
         assert_eq!(ensemble.learners[0].hung_up, left);
     }
 }
+
+#[test]
+fn a_learner_s_copy_of_history_becomes_a_leader_s_with_all_that_it_had_logged() {
+    let mut ensemble = Ensemble::new(1);
+    let (link, session) = ensemble.client(0, 7);
+    let opening = ensemble.learners[0].link(8);
+    ensemble.learners[0].connect(opening, SessionId::NONE);
+    ensemble.learners[0].create(link, 1, "/logged");
+    ensemble.carry_up();
+    ensemble.propose();
+    ensemble.learners[0].sync();
+
+    let Member { server, mut fx, now, .. } = ensemble.learners.pop().expect("there is one");
+    let mut replica = server.retire(&mut fx);
+    assert_eq!(replica.applied(), Zxid::new(EPOCH, 1));
+    assert_eq!(replica.durable(), Zxid::new(EPOCH, 3));
+    assert_eq!(replica.last(), Zxid::new(EPOCH, 3));
+    while !replica.catch_up(1, now.mono, &mut fx) {}
+    assert_eq!(replica.applied(), Zxid::new(EPOCH, 3));
+
+    let mut heir = Member::new(2);
+    heir.server =
+        Server::new(Sound, Arc::new(config()), Keyed::new((1, 2)), Facts::default(), replica, now);
+    heir.server.lead(EPOCH + 1, now);
+    heir.now = now;
+    let link = heir.link(9);
+    heir.connect(link, session);
+    assert_eq!(heir.session(link), session, "it may come back");
+    heir.create(link, 2, "/logged");
+    heir.sync();
+    assert_eq!(heir.replies(link), []);
+    heir.server.commit_through(Zxid::new(EPOCH + 1, 1), heir.now, &mut heir.fx);
+    heir.turn();
+    let exists = ErrorCode::NodeExists.code();
+    assert_eq!(heir.replies(link), [(2, Zxid::new(EPOCH + 1, 1).0, exists)]);
+}

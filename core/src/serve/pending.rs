@@ -88,6 +88,11 @@ impl Pending {
         &self.bytes[self.offset(begin)..]
     }
 
+    /// Nobody waits for any of them any more.
+    pub fn forget_origins(&mut self) {
+        self.queue.iter_mut().for_each(|proposal| proposal.origin = Origin::Nobody);
+    }
+
     /// Takes the oldest proposal if it is not newer than `zxid`. Its bytes go to `apply`.
     pub fn pop_through<R>(
         &mut self,

@@ -15,14 +15,14 @@
 //! does not have durably itself, if enough followers have.
 
 use alloc::vec::Vec;
-use core::cmp::min;
+use core::cmp::{max, min};
 
 use super::pending::{Origin, Pending, Proposal};
 use crate::{
     hash::Keyed,
     id::{LinkId, OpId, Zxid},
     io::{Effects, FileError, FileOutput},
-    jute::{Reader, Record},
+    jute::{Malformed, Reader, Record},
     session::Sessions,
     store::{Ids, LogWriter, Recovered, SnapshotNews, Snapshotter},
     time::{Instant, Now},
@@ -141,6 +141,46 @@ impl<Z: Zoo> Replica<Z> {
             then(sink, proposal, &entry, &applied);
         })?;
         Some(proposal)
+    }
+
+    /// The last transaction that is staged or applied: where a learner's history goes on.
+    pub fn last(&self) -> Zxid {
+        max(self.applied, self.log.appended())
+    }
+
+    /// The last transaction that this server would still know after a crash: all that a vote, or
+    /// a word to a leader, may speak of.
+    pub fn durable(&self) -> Zxid {
+        self.log.durable()
+    }
+
+    /// The newest transaction in the tree.
+    pub fn applied(&self) -> Zxid {
+        self.applied
+    }
+
+    /// Stages a transaction from a leader while nothing is served.
+    ///
+    /// # Errors
+    /// When its entry is no transaction that this version knows.
+    pub fn append(&mut self, zxid: Zxid, entry: &[u8], now: Instant) -> Result<(), Malformed> {
+        TxnEntry::decode(&mut Reader::new(entry))?;
+        self.pending.buffer().extend_from_slice(entry);
+        self.stage(zxid, Origin::Nobody, now);
+        Ok(())
+    }
+
+    /// Everything staged is history, if it is durable: applies at most `budget` transactions of
+    /// it. True once all are applied.
+    pub fn catch_up(&mut self, budget: usize, now: Instant, fx: &mut Effects) -> bool {
+        let last = self.log.durable();
+        for _ in 0..budget {
+            if self.apply_next(last, now, &mut (), |(), _, _, _| {}).is_none() {
+                break;
+            }
+            fx.step();
+        }
+        self.pending.first().is_none()
     }
 
     /// How many transactions were applied since the start.

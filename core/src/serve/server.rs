@@ -119,6 +119,15 @@ impl<Z: Zoo> Server<Z> {
         &mut self.replica
     }
 
+    /// Ends service and keeps history: whoever still waits for an answer gets none, and of the
+    /// sessions those stay that history knows.
+    pub fn retire(mut self, fx: &mut Effects) -> Replica<Z> {
+        self.hang_up_all(fx);
+        self.replica.sessions.forget_uncommitted();
+        self.replica.pending.forget_origins();
+        self.replica
+    }
+
     /// A link was accepted: it gets a place, unless there are too many.
     pub fn on_link_up(&mut self, link: LinkId, peer: SocketAddr, now: Now, fx: &mut Effects) {
         let crowded = self.crowded(peer.ip());

@@ -166,6 +166,19 @@ impl<Z: Zoo> Sessions<Z> {
         }
     }
 
+    /// Forgets every session without a createSession transaction applied, and who owns the others:
+    /// whoever opened them, or spoke for them, is gone. Takes a step for every session.
+    pub fn forget_uncommitted(&mut self) {
+        for at in 0..self.table.end() {
+            let session = &mut self.table[at];
+            session.owner = None;
+            if session.committed.is_none() && session.id != SessionId::NONE {
+                let id = session.id;
+                self.remove(id);
+            }
+        }
+    }
+
     /// Takes one session that is late, marked as closing; ask again until there is none.
     pub fn expire(&mut self, now: Instant) -> Option<SessionId> {
         let at = self.buckets.late(now)?;

@@ -76,7 +76,8 @@ impl World {
         match kind {
             6 => request(9, 4_711, &[], out),
             7 => {
-                let body: Vec<u8> = (0..self.faults.below(40)).map(|n| (n as u8).wrapping_mul(37)).collect();
+                let body: Vec<u8> =
+                    (0..self.faults.below(40)).map(|n| (n as u8).wrapping_mul(37)).collect();
                 request(9, 1 + self.faults.below(22) as i32, &body, out);
             }
             8 => send(1, &Request::Create(create(&[1; 70_000], 0)), out),
