@@ -13,6 +13,7 @@
 //! - [`session`]: who is connected or may come back
 //! - [`watch`]: who wants to hear of which change
 //! - [`store`]: the machines that write and read the data directory
+//! - [`zab`]: atomic broadcast, how one leader's history becomes everybody's
 //! - [`serve`]: who may do what, and what becomes of a request
 //! - [`node`]: one server, from its first look at the disk to its halt
 //! - [`client`]: a client and its session; uses only the ground floor
@@ -40,4 +41,5 @@ pub mod time;
 pub mod tree;
 pub mod txn;
 pub mod watch;
+pub mod zab;
 pub mod zoo;

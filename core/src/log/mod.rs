@@ -6,17 +6,19 @@
 //! `FileSnap` and `SnapStream` read what is written here, and the other way round. Files of our
 //! own have names that Java's scans for `log.*` and `snapshot.*` pass over.
 
+mod extent;
 mod mark;
 mod name;
 mod scan;
 mod snapshot;
 mod takeover;
 
+pub use extent::TreeExtent;
 pub use mark::{MARK_LEN, MARK_SLOT, Mark, Slot};
 pub use name::{MARK_NAME, Name, Packing, TAKEOVER_NAME, log_name, partial_name, snapshot_name};
 pub use scan::{Ending, LOG_HEADER_LEN, LogScanner, Step, append_log_header, append_record};
 pub use snapshot::{
-    SNAPSHOT_TAIL_LEN, SnapshotFault, SnapshotReader, SnapshotSeal, SnapshotSink, SnapshotTail,
-    TreeDigest, looks_whole, seal_fits,
+    SIGNATURE, SNAPSHOT_TAIL_LEN, SnapshotFault, SnapshotReader, SnapshotSeal, SnapshotSink,
+    SnapshotTail, TreeDigest, looks_whole, seal_fits,
 };
 pub use takeover::Takeover;

@@ -13,6 +13,9 @@
 //! seal = long:adler32(everything before) string:"/"
 //! ```
 //!
+//! What a leader sends to a learner that needs a whole tree is the middle of such a file: from the
+//! count to the end of the tree, then string:"BenWasHere".
+//!
 //! The tree's own bytes pass through: a [`SnapshotSink`] takes them.
 
 use alloc::vec::Vec;
@@ -30,6 +33,9 @@ pub const SNAPSHOT_TAIL_LEN: u64 = 13 + 20 + 13 + 8 + 13;
 
 const SEAL: usize = 13;
 
+/// What stands behind the tree that a leader sends: a length and Java's word.
+pub const SIGNATURE: [u8; 14] = *b"\0\0\0\x0aBenWasHere";
+
 /// Why bytes are no snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SnapshotFault {
@@ -39,6 +45,8 @@ pub enum SnapshotFault {
     Content,
     /// A seal does not fit what it seals.
     Seal,
+    /// What stands behind a tree that was sent is not the signature.
+    Signature,
     /// It ends too early.
     Short,
 }
@@ -50,6 +58,7 @@ impl SnapshotFault {
             SnapshotFault::Header => "it does not begin as a snapshot does",
             SnapshotFault::Content => "its content makes no sense",
             SnapshotFault::Seal => "its checksum is wrong",
+            SnapshotFault::Signature => "it does not end in its signature",
             SnapshotFault::Short => "it ends too early",
         }
     }
@@ -106,6 +115,8 @@ pub struct SnapshotReader {
     /// The beginning of a field that is not whole yet.
     partial: Vec<u8>,
     tail: SnapshotTail,
+    /// What follows the tree: the first seal of a file, or the signature of what is sent.
+    after_tree: Stage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +130,7 @@ enum Stage {
     SealOfDigest,
     Last,
     SealOfLast,
+    Signature,
     Done,
 }
 
@@ -133,6 +145,7 @@ impl Stage {
             Stage::SealOfTree | Stage::SealOfDigest | Stage::SealOfLast => SEAL,
             Stage::Digest => 20,
             Stage::Last => 8,
+            Stage::Signature => SIGNATURE.len(),
         })
     }
 }
@@ -146,27 +159,38 @@ impl Default for SnapshotReader {
 impl SnapshotReader {
     /// A reader at the start of a file.
     pub fn new() -> SnapshotReader {
+        SnapshotReader::at(Stage::Header, Stage::SealOfTree)
+    }
+
+    /// A reader at the start of what a leader sends.
+    pub fn of_stream() -> SnapshotReader {
+        SnapshotReader::at(Stage::Count, Stage::Signature)
+    }
+
+    fn at(stage: Stage, after_tree: Stage) -> SnapshotReader {
         SnapshotReader {
-            stage: Stage::Header,
+            stage,
             sum: Adler32::new(),
             partial: Vec::new(),
             tail: SnapshotTail::default(),
+            after_tree,
         }
     }
 
-    /// Takes the next bytes of the file.
+    /// Takes the next bytes; gives back how many there were before the end.
     pub fn push(
         &mut self,
         mut bytes: &[u8],
         sink: &mut impl SnapshotSink,
-    ) -> Result<(), SnapshotFault> {
+    ) -> Result<usize, SnapshotFault> {
+        let len = bytes.len();
         while !bytes.is_empty() && self.stage != Stage::Done {
             let Some(len) = self.stage.len() else {
                 let (taken, complete) = sink.tree(bytes).map_err(|_| SnapshotFault::Content)?;
                 self.sum.write(&bytes[..taken]);
                 bytes = &bytes[taken..];
                 if complete {
-                    self.stage = Stage::SealOfTree;
+                    self.stage = self.after_tree;
                 }
                 continue;
             };
@@ -181,7 +205,12 @@ impl SnapshotReader {
                 self.partial.clear();
             }
         }
-        Ok(())
+        Ok(len - bytes.len())
+    }
+
+    /// Whether nothing can follow what was pushed.
+    pub fn is_done(&self) -> bool {
+        self.stage == Stage::Done
     }
 
     /// What stood behind the tree, once every byte has been pushed. The endings of 3.4, of 3.8 and
@@ -226,12 +255,13 @@ impl SnapshotReader {
                     self.tail.last = Some(Zxid(r.long()?));
                     Stage::SealOfLast
                 }
-                Stage::SealOfLast | Stage::Tree | Stage::Done => Stage::Done,
+                Stage::SealOfLast | Stage::Signature | Stage::Tree | Stage::Done => Stage::Done,
             })
         };
         let next = read().map_err(|_| SnapshotFault::Content)?;
         match self.stage {
             Stage::Header if !field.starts_with(b"ZKSN") => Err(SnapshotFault::Header),
+            Stage::Signature if field != SIGNATURE => Err(SnapshotFault::Signature),
             Stage::SealOfTree | Stage::SealOfDigest | Stage::SealOfLast
                 if field != seal(&self.sum) =>
             {

@@ -53,7 +53,7 @@ impl Loading {
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), SnapshotFault> {
-        self.reader.push(bytes, &mut self.into)
+        self.reader.push(bytes, &mut self.into).map(|_| ())
     }
 
     /// The state of the snapshot named `zxid`, once every byte was pushed.
