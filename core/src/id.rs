@@ -55,13 +55,13 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// A server of an ensemble: the N of `server.N`, and what its `myid` says.
+/// A member of an ensemble: the N of its `server.N` line. Never negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sid(pub i64);
+pub struct ServerId(pub i64);
 
-impl fmt::Display for Sid {
+impl fmt::Display for ServerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
+        self.0.fmt(f)
     }
 }
 

@@ -43,6 +43,8 @@ mutations! {
     RecoveredNotSynced,
     /// Replay skips the first transaction after the snapshot.
     ReplayStartsLate,
+    /// An epoch is said, or counted on, before its file is durable.
+    EpochSaidBeforeSync,
     /// The purge removes a log that still holds transactions after a snapshot it keeps.
     PurgeTakesNeededLog,
     /// Expiry buckets are rounded down, so sessions expire before their timeout.

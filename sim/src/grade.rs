@@ -17,6 +17,7 @@ const BEYOND: &[(&str, &str)] = &[
     ("TearNotCut", "our recovery stops at a tear each time, so it costs nothing in most worlds"),
     ("ReplyOvertakesEvent", "needs more than a thousand watchers; shown in `watch`"),
     ("VersionWrapsToAny", "needs two thousand million updates of one znode; shown in `prep`"),
+    ("EpochSaidBeforeSync", "a world has one server yet; shown in `store`"),
 ];
 
 /// All bugs with their names.

@@ -2,18 +2,20 @@
 //! What must survive: the machines that write and read the data directory.
 //!
 //! [`Recovery`] reads it at start, [`LogWriter`] makes transactions durable, [`Snapshotter`] writes
-//! the tree beside a running service, [`Purge`] removes what is no longer needed. Each emits
-//! [`FileOp`](crate::io::FileOp)s and hears of their completions; the owner of the machines offers
-//! it each completion whose operation it [owns](LogWriter::owns).
+//! the tree beside a running service, [`Purge`] removes what is no longer needed, [`Epochs`] keeps
+//! what a member of an ensemble has promised. Each emits [`FileOp`](crate::io::FileOp)s and hears
+//! of their completions; the owner of the machines offers it each completion whose operation it
+//! [owns](LogWriter::owns).
 //!
 //! # The laws of durability
 //!
 //! - **D1: sync, then say.** Nothing is acknowledged before the sync of the batch that holds it
 //!   has completed ([`LogWriter::durable`]), nor before the name of the file that holds it is
 //!   durable in its folder.
-//! - **D2: a failed write is the last one.** When a write or a sync of the log, or of the mark
-//!   beside it, fails, the server halts with [`Exit::DiskWrite`](crate::io::Exit::DiskWrite).
-//!   Nothing is retried: after a failed sync a system may report success for data that it dropped.
+//! - **D2: a failed write is the last one.** When a write or a sync of the log, of the mark
+//!   beside it, or of an epoch file fails, the server halts with
+//!   [`Exit::DiskWrite`](crate::io::Exit::DiskWrite). Nothing is retried: after a failed sync a
+//!   system may report success for data that it dropped.
 //! - **D3: snapshots are expendable.** A snapshot that cannot be written is deleted and reported;
 //!   service goes on, and it is tried again later. It takes its final name only when it is
 //!   durable under another that no scan considers.
@@ -31,6 +33,7 @@
 //! - **D7: Java may come back.** At each moment the directory is one on which Java 3.9.5 starts: a
 //!   log never stands there without a snapshot before it.
 
+mod epochs;
 mod plan;
 mod purge;
 mod recovery;
@@ -42,6 +45,7 @@ mod writer;
 #[cfg(test)]
 mod test_disk;
 
+pub use epochs::{EpochReader, Epochs};
 pub use purge::{LEAST_RETAINED, Purge, PurgeNews};
 pub use recovery::{LOCK_NAME, Recovered, Recovery, RecoveryConfig};
 pub use replay::SessionTimeouts;

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What recovery says to people: what is wrong with a data directory, and the way out.
+//! What the store says to people: what is wrong with a data directory, and the way out.
 
 use alloc::{
     format,
     string::{String, ToString},
 };
 
-use crate::{id::Zxid, io::FileError, log::MARK_NAME};
+use crate::{
+    id::Zxid,
+    io::{FileError, FileErrorKind},
+    log::MARK_NAME,
+};
 
 pub(super) fn locked() -> String {
     "another server is running on this data directory. Stop it, or give this one a dataDir of its \
@@ -95,4 +99,60 @@ pub(super) fn takeover() -> String {
     "another server's files were found and taken over: they stay until two snapshots of this \
      server were read back"
         .to_string()
+}
+
+/// A write to `what` failed.
+pub(super) fn unwritten(what: &str, error: &FileError) -> String {
+    let cure = match error.kind {
+        FileErrorKind::Full => "Make room on the disk of",
+        FileErrorKind::Denied => "Give the server write access to",
+        _ => "Look after the disk of",
+    };
+    format!(
+        "{what} could not be written: {error}. Nothing acknowledged is lost. {cure} {what}, \
+         then start the server again"
+    )
+}
+
+pub(super) fn unreadable_epoch(error: &FileError) -> String {
+    format!(
+        "the epoch files could not be read: {error}. Nothing was changed. Look after the disk of \
+         the snapshots, or restore the files from a backup"
+    )
+}
+
+pub(super) fn no_epoch(name: &str, bytes: &[u8]) -> String {
+    let shown = String::from_utf8_lossy(bytes);
+    format!(
+        "{name} holds {shown:?} where the number of an epoch should stand. Nothing was changed. \
+         {TAKE_PART_ANEW}"
+    )
+}
+
+pub(super) fn epoch_too_old(last: Zxid, current: u32) -> String {
+    let epoch = last.epoch();
+    format!(
+        "currentEpoch is {current}, and yet the log ends with {last}, a transaction of epoch \
+         {epoch} that neither acceptedEpoch nor currentEpoch.tmp explains: an older file was put \
+         there, or the log is another server's. Nothing was changed. {TAKE_PART_ANEW}"
+    )
+}
+
+pub(super) fn epochs_crossed(accepted: u32, current: u32) -> String {
+    format!(
+        "acceptedEpoch is {accepted} and currentEpoch is {current}, but an epoch is accepted \
+         before it is current: an older file was put there. Nothing was changed. {TAKE_PART_ANEW}"
+    )
+}
+
+/// The way out of epochs that cannot be right.
+const TAKE_PART_ANEW: &str = "While a majority of the other servers is healthy, move the folder \
+     version-2 away: this server then gets its data from them. Otherwise restore both files from \
+     the backup that the log is from";
+
+pub(super) fn half_synced(last: Zxid, current: u32) -> String {
+    format!(
+        "the log ends with {last}, of an epoch whose leader had not finished bringing this server \
+         up to date when it stopped; until one does, it counts as of epoch {current}"
+    )
 }

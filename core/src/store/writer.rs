@@ -14,9 +14,9 @@
 //! Space is set aside on a lane of its own, ahead of the writes, so that these change no metadata.
 //! A batch never overlaps a piece that is still being zeroed: it waits.
 
-use alloc::{collections::VecDeque, format, string::String, sync::Arc, vec::Vec};
+use alloc::{collections::VecDeque, format, sync::Arc, vec::Vec};
 
-use super::Ids;
+use super::{Ids, words};
 use crate::{
     event::{Event, Level},
     id::{FileId, LaneId, OpId, Zxid},
@@ -391,21 +391,9 @@ impl<Z: Zoo> LogWriter<Z> {
     /// D2.
     fn halt(&mut self, error: &FileError, fx: &mut Effects) {
         if !core::mem::replace(&mut self.halted, true) {
-            fx.halt(Exit::DiskWrite, halt_text(error));
+            fx.halt(Exit::DiskWrite, words::unwritten("the transaction log", error));
         }
     }
-}
-
-fn halt_text(error: &FileError) -> String {
-    let cure = match error.kind {
-        FileErrorKind::Full => "Make room on the disk of the transaction log",
-        FileErrorKind::Denied => "Give the server write access to the transaction log",
-        _ => "Look after the disk of the transaction log",
-    };
-    format!(
-        "the transaction log could not be written: {error}. Nothing acknowledged is lost. {cure}, \
-         then start the server again"
-    )
 }
 
 #[cfg(test)]

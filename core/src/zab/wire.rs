@@ -30,7 +30,7 @@
 use alloc::vec::Vec;
 
 use crate::{
-    id::{SessionId, Sid, Zxid},
+    id::{ServerId, SessionId, Zxid},
     jute::{Malformed, Reader, Record, Write},
     proto::Identity,
 };
@@ -120,7 +120,7 @@ impl<'a> Record<'a> for QuorumPacket<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LearnerInfo {
     /// Which server it is.
-    pub sid: Sid,
+    pub sid: ServerId,
     /// The version of the protocol, [`PROTOCOL`].
     pub protocol: i32,
     /// The version of its configuration; absent in the 12 bytes of a 3.4 server.
@@ -129,7 +129,7 @@ pub struct LearnerInfo {
 
 impl Record<'_> for LearnerInfo {
     fn decode(r: &mut Reader<'_>) -> Result<Self, Malformed> {
-        let (sid, protocol) = (Sid(r.long()?), r.int()?);
+        let (sid, protocol) = (ServerId(r.long()?), r.int()?);
         let config_version = if r.rest().len() < 8 { None } else { Some(r.long()?) };
         Ok(LearnerInfo { sid, protocol, config_version })
     }
@@ -231,7 +231,7 @@ pub enum FromLeader<'a> {
         /// The transaction.
         zxid: Zxid,
         /// After a reconfiguration: who is to lead.
-        designated: Option<Sid>,
+        designated: Option<ServerId>,
     },
     /// A transaction to log and apply, for an observer.
     Inform {
@@ -240,7 +240,7 @@ pub enum FromLeader<'a> {
         /// Its log entry.
         entry: &'a [u8],
         /// After a reconfiguration: who is to lead.
-        designated: Option<Sid>,
+        designated: Option<ServerId>,
     },
     /// The leader lives.
     Ping {
@@ -262,7 +262,7 @@ impl<'a> FromLeader<'a> {
     /// Reads a packet; malformed are also types that no leader sends.
     pub fn read(packet: &QuorumPacket<'a>) -> Result<FromLeader<'a>, Malformed> {
         let zxid = packet.zxid;
-        let designated = |r: &mut Reader<'_>| r.long().map(|sid| Some(Sid(sid)));
+        let designated = |r: &mut Reader<'_>| r.long().map(|sid| Some(ServerId(sid)));
         Ok(match packet.kind {
             kind::LEADERINFO if packet.reader()?.int()? < PROTOCOL => return Err(Malformed),
             kind::LEADERINFO => FromLeader::LeaderInfo { zxid },

@@ -163,7 +163,7 @@ fn the_recorded_peers_say_what_was_noted() {
         let packet = QuorumPacket::decode(&mut Reader::new(&said[at].1)).unwrap();
         FromLearner::read(packet).unwrap()
     };
-    let info = LearnerInfo { sid: Sid(3), protocol: PROTOCOL, config_version: None };
+    let info = LearnerInfo { sid: ServerId(3), protocol: PROTOCOL, config_version: None };
     let accepted = Zxid::ZERO;
     assert_eq!(learner(0), FromLearner::Info { accepted, observer: false, info });
     assert_eq!(learner(2), FromLearner::AckEpoch { zxid: Zxid::ZERO, current: Some(0) });
@@ -177,8 +177,8 @@ fn the_recorded_peers_say_what_was_noted() {
 fn reconfigurations_name_who_is_to_lead() {
     let zxid = Zxid::new(7, 3);
     for said in [
-        FromLeader::Commit { zxid, designated: Some(Sid(2)) },
-        FromLeader::Inform { zxid, entry: b"an entry", designated: Some(Sid(2)) },
+        FromLeader::Commit { zxid, designated: Some(ServerId(2)) },
+        FromLeader::Inform { zxid, entry: b"an entry", designated: Some(ServerId(2)) },
     ] {
         let mut bytes = Vec::new();
         said.encode(&mut bytes);
