@@ -37,7 +37,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("watch", &["hash", "id", "jute", "pieces", "proto", "zoo"]),
     ("client", &["id", "jute", "proto", "time"]),
     ("store", &["event", "hash", "id", "io", "jute", "log", "tree", "txn", "zoo"]),
-    ("zab", &["id", "jute", "log", "proto"]),
+    ("zab", &["id", "jute", "log", "proto", "zoo"]),
     (
         "serve",
         &[

@@ -32,6 +32,12 @@ impl Zxid {
     pub fn next(self) -> Zxid {
         Zxid(self.0 + 1)
     }
+
+    /// Whether this can be the transaction after `last`: the next of its epoch, or the first of a
+    /// later one.
+    pub fn follows(self, last: Zxid) -> bool {
+        self == last.next() || (self.epoch() > last.epoch() && self.counter() == 1)
+    }
 }
 
 impl fmt::Display for Zxid {
@@ -84,3 +90,18 @@ pub struct OpId(pub u64);
 /// A question of an operator, named by the driver, which gets its answer under the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AskId(pub u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_follows_within_its_epoch_or_begins_a_later_one() {
+        assert!(Zxid(1).follows(Zxid::ZERO));
+        assert!(Zxid(6).follows(Zxid(5)));
+        assert!(Zxid::new(3, 1).follows(Zxid::new(1, 9)));
+        assert!(!Zxid(7).follows(Zxid(5)));
+        assert!(!Zxid::new(2, 2).follows(Zxid::new(1, 9)));
+        assert!(!Zxid::new(1, 1).follows(Zxid::new(2, 9)));
+    }
+}

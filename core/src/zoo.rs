@@ -45,6 +45,8 @@ mutations! {
     ReplayStartsLate,
     /// An epoch is said, or counted on, before its file is durable.
     EpochSaidBeforeSync,
+    /// A learner gets a DIFF although its last transaction is none of the leader's history.
+    DiffWithoutCommonPast,
     /// The purge removes a log that still holds transactions after a snapshot it keeps.
     PurgeTakesNeededLog,
     /// Expiry buckets are rounded down, so sessions expire before their timeout.

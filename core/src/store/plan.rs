@@ -107,11 +107,6 @@ impl Plan {
     }
 }
 
-/// Whether `next` is the transaction after `last`, within an epoch or as the first of a later one.
-pub(super) fn follows(last: Zxid, next: Zxid) -> bool {
-    next == last.next() || (next.epoch() > last.epoch() && next.counter() == 1)
-}
-
 /// How a log was found to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LogEnd {
@@ -156,7 +151,7 @@ impl LogEnd {
     fn judge_older(&self, next: Zxid) -> Verdict {
         match self.ending {
             Ending::Clean => Verdict::Whole,
-            _ if !follows(self.last, next) => {
+            _ if !next.follows(self.last) => {
                 Verdict::Rot(format!("{} goes on later than that", log_name(next)))
             }
             Ending::Headless => Verdict::Remove,
@@ -232,16 +227,6 @@ mod tests {
         assert_eq!(after(12), [10, 20]);
         assert_eq!(after(99), [20]);
         assert_eq!(Plan::default().logs_after(Zxid(5)), []);
-    }
-
-    #[test]
-    fn transactions_follow_within_an_epoch_and_into_a_later_one() {
-        assert!(follows(Zxid::ZERO, Zxid(1)));
-        assert!(follows(Zxid(5), Zxid(6)));
-        assert!(follows(Zxid::new(1, 9), Zxid::new(3, 1)));
-        assert!(!follows(Zxid(5), Zxid(7)));
-        assert!(!follows(Zxid::new(1, 9), Zxid::new(2, 2)));
-        assert!(!follows(Zxid::new(2, 9), Zxid::new(1, 1)));
     }
 
     #[test]

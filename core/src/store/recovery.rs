@@ -16,7 +16,7 @@ use alloc::{collections::VecDeque, string::String, sync::Arc, vec::Vec};
 
 use super::{
     Ids, LogConfig, LogWriter, SessionTimeouts, SnapshotNews, Snapshotter,
-    plan::{LogEnd, Plan, Verdict, follows},
+    plan::{LogEnd, Plan, Verdict},
     replay::{Loading, Replay},
     words,
 };
@@ -380,7 +380,7 @@ impl<Z: Zoo> Recovery<Z> {
     fn next_log(&mut self, ids: &mut Ids, fx: &mut Effects) {
         let Some(log) = self.logs.front().copied() else { return self.end_of_logs(ids, fx) };
         let last = self.state.last;
-        if log > last && !follows(last, log) {
+        if log > last && !log.follows(last) {
             return self.stop(words::hole(last, &log_name(log), self.plan.compressed()), fx);
         }
         self.seen = Zxid(log.0 - 1);

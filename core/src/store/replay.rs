@@ -7,7 +7,6 @@ use alloc::{
     string::{String, ToString},
 };
 
-use super::plan::follows;
 use crate::{
     event::{Event, Level},
     hash::Keyed,
@@ -111,7 +110,7 @@ impl Replay {
         if zxid <= self.last {
             return Ok(());
         }
-        if !follows(self.last, zxid) {
+        if !zxid.follows(self.last) {
             let last = self.last;
             return Err(format!("transaction {zxid} stands where {} should follow {last}", {
                 last.next()

@@ -2,9 +2,12 @@
 //! Atomic broadcast: how one leader's history becomes everybody's, as Java's `Leader`, `Learner`
 //! and `LearnerHandler` speak it on the quorum port.
 //!
-//! [`wire`] has the packets, [`QuorumFramer`] cuts them from a byte stream.
+//! [`wire`] has the packets, [`QuorumFramer`] cuts them from a byte stream, [`History`] knows
+//! what brings a learner up to date.
 
 mod frames;
+mod history;
 pub mod wire;
 
 pub use frames::{QuorumFrame, QuorumFramer};
+pub use history::{DiskLog, History, Remedy, Standing};
