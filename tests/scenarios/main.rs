@@ -2,8 +2,8 @@
 //! Stories: what goes into a server or a client, line by line, and everything that comes out.
 //!
 //! Each `*.txt` here is one story. A block is commands, `----` and what they brought about, up to
-//! an empty line; `#` begins a remark. `UPDATE=1 cargo test` rewrites what is below the dashes: read
-//! the diff. The commands stand in `server.rs` and `client.rs`.
+//! an empty line; `#` begins a remark. `UPDATE=1 cargo test` rewrites what is below the dashes:
+//! read the diff. The commands stand in `server.rs` and `client.rs`.
 
 mod client;
 mod script;
