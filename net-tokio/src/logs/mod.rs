@@ -116,7 +116,41 @@ impl<'a> MakeWriter<'a> for Destination {
 
 #[cfg(test)]
 mod tests {
+    use std::{process::Command, thread};
+
     use super::*;
+
+    const ALONE: &str = "MENAGERIE_TEST_ALONE";
+
+    /// Only in a process of its own, which the test below starts: it does not come back.
+    #[test]
+    fn a_thread_panics_under_the_hook() {
+        if env::var_os(ALONE).is_none() {
+            return;
+        }
+        start(None);
+        end_at_panic();
+        let thread = thread::spawn(|| panic!("the tree has {} roots", 2));
+        let _ = thread.join();
+        println!("the process goes on");
+    }
+
+    #[test]
+    fn a_panic_is_logged_and_ends_the_process() {
+        let run = Command::new(env::current_exe().expect("this test"))
+            .args(["--exact", "logs::tests::a_thread_panics_under_the_hook", "--nocapture"])
+            .env(ALONE, "yes")
+            .env("RUST_LOG", "error")
+            .output()
+            .expect("it runs again");
+        let (out, log) =
+            (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+        assert_eq!(run.status.code(), Some(1), "{out}{log}");
+        assert!(!out.contains("the process goes on"), "{out}");
+        assert!(log.contains("ERROR panicked at net-tokio/src/logs/mod.rs:"), "{log}");
+        assert!(log.contains("the tree has 2 roots; this is a fault of Menagerie"), "{log}");
+        assert!(log.contains("a_thread_panics_under_the_hook"), "a trace: {log}");
+    }
 
     #[test]
     fn levels_come_from_either_variable() {
