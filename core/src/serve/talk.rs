@@ -186,7 +186,7 @@ impl<Z: Zoo> Figures for Server<Z> {
             outstanding: self.replica.pending.len(),
             nodes: self.replica.tree.node_count(),
             ephemerals: self.replica.tree.ephemerals_count(),
-            ephemeral_owners: self.replica.tree.ephemeral_owners().len(),
+            ephemeral_owners: self.replica.tree.ephemeral_owners_count(),
             data_size: self.replica.tree.approximate_data_size(),
             sessions: self.replica.sessions.len(),
             watches: self.watches.summary(),
