@@ -11,9 +11,13 @@ use alloc::{borrow::Cow, boxed::Box, collections::BTreeSet, format, string::Stri
 use core::net::IpAddr;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sha1::{Digest, Sha1};
+use sha1::Sha1;
+use sha2::{Digest, Sha224, Sha256, Sha384, Sha512, Sha512_224, Sha512_256};
 
-use crate::proto::{Acl, ErrorCode, Identity};
+use crate::{
+    config::DigestAlgorithm,
+    proto::{Acl, ErrorCode, Identity},
+};
 
 /// How many identities one connection may collect.
 pub const MAX_IDENTITIES: usize = 100;
@@ -74,11 +78,20 @@ pub fn address_text(address: IpAddr) -> String {
 }
 
 /// The identity that scheme `digest` makes of `user:password`.
-pub fn digest_id(user_password: &[u8]) -> Vec<u8> {
+pub fn digest_id(algorithm: DigestAlgorithm, user_password: &[u8]) -> Vec<u8> {
     // Java reads the proof as text: what is not UTF-8 becomes U+FFFD before it is hashed.
     let text = String::from_utf8_lossy(user_password);
     let user = text.split(':').next().unwrap_or_default();
-    let hash = STANDARD.encode(Sha1::digest(text.as_bytes()));
+    let bytes = text.as_bytes();
+    let hash = match algorithm {
+        DigestAlgorithm::Sha1 => STANDARD.encode(Sha1::digest(bytes)),
+        DigestAlgorithm::Sha224 => STANDARD.encode(Sha224::digest(bytes)),
+        DigestAlgorithm::Sha256 => STANDARD.encode(Sha256::digest(bytes)),
+        DigestAlgorithm::Sha384 => STANDARD.encode(Sha384::digest(bytes)),
+        DigestAlgorithm::Sha512 => STANDARD.encode(Sha512::digest(bytes)),
+        DigestAlgorithm::Sha512To224 => STANDARD.encode(Sha512_224::digest(bytes)),
+        DigestAlgorithm::Sha512To256 => STANDARD.encode(Sha512_256::digest(bytes)),
+    };
     format!("{user}:{hash}").into_bytes()
 }
 
@@ -108,13 +121,24 @@ pub struct Schemes {
     pub skip_acl: bool,
     /// Whether scheme `digest` is on (`DigestAuthenticationProvider.enabled`).
     pub digest: bool,
+    /// What scheme `digest` hashes with (`DigestAuthenticationProvider.digestAlg`).
+    pub digest_algorithm: DigestAlgorithm,
     /// The digest identity that is also `super` (`DigestAuthenticationProvider.superDigest`).
     pub super_digest: Option<Box<[u8]>>,
+    /// The schemes of which a connection must have shown one (`enforce.auth.schemes`); if there
+    /// are none, anybody is served.
+    pub required: Vec<Box<[u8]>>,
 }
 
 impl Default for Schemes {
     fn default() -> Schemes {
-        Schemes { skip_acl: false, digest: true, super_digest: None }
+        Schemes {
+            skip_acl: false,
+            digest: true,
+            digest_algorithm: DigestAlgorithm::Sha1,
+            super_digest: None,
+            required: Vec::new(),
+        }
     }
 }
 
@@ -133,7 +157,7 @@ impl Schemes {
     ) -> Result<(), ErrorCode> {
         match scheme {
             b"digest" if self.digest => {
-                let id = digest_id(proof);
+                let id = digest_id(self.digest_algorithm, proof);
                 if self.super_digest.as_deref() == Some(&id) {
                     ids.add(SUPER)?;
                 }

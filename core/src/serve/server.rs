@@ -344,7 +344,9 @@ fn rules(config: &ServerConfig) -> Rules {
         schemes: Schemes {
             skip_acl: security.skip_acl,
             digest: security.digest_scheme,
+            digest_algorithm: security.digest_algorithm,
             super_digest: security.super_digest.as_ref().map(|text| text.as_bytes().into()),
+            required: security.required_schemes.iter().map(|name| name.as_bytes().into()).collect(),
         },
         extended_types: security.extended_types,
         enforce_quota: security.enforce_quota,
