@@ -15,20 +15,32 @@ use crate::{
     zoo::Zoo,
 };
 
+/// Who asked, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    /// The connection.
+    pub link: LinkId,
+    /// When the request came.
+    pub since: Instant,
+    /// How many identities the connection had shown by then.
+    pub known: usize,
+    /// When it is answered.
+    pub now: Instant,
+}
+
 impl<Z: Zoo> Server<Z> {
     /// Answers one request of a live link.
     pub(super) fn answer(
         &mut self,
-        link: LinkId,
-        since: Instant,
-        now: Instant,
+        call: Call,
         header: RequestHeader,
         body: &mut Reader<'_>,
         fx: &mut Effects,
     ) {
+        let link = call.link;
         self.tell_pending(link, fx);
         match Request::decode(header.op, body) {
-            Ok(request) => self.answer_request(link, since, now, header.xid, &request, fx),
+            Ok(request) => self.answer_request(call, header.xid, &request, fx),
             Err(RequestError::Malformed) => {
                 self.answer_error(link, header.xid, ErrorCode::MarshallingError, fx);
             }
@@ -39,26 +51,17 @@ impl<Z: Zoo> Server<Z> {
         }
     }
 
-    fn answer_request(
-        &mut self,
-        link: LinkId,
-        since: Instant,
-        now: Instant,
-        xid: i32,
-        request: &Request<'_>,
-        fx: &mut Effects,
-    ) {
+    fn answer_request(&mut self, call: Call, xid: i32, request: &Request<'_>, fx: &mut Effects) {
+        let Call { link, since, known, now } = call;
         if let Request::SetWatches(watches) | Request::SetWatches2(watches) = request {
             self.set_watches(link, watches, fx);
         }
         let Some(conn) = self.conns.get_mut(&link) else { return };
         let Some(session) = conn.session() else { return };
         let (zxid, watched) = (self.replica.applied, &mut self.watches);
-        let reader = TreeReader {
-            tree: &self.replica.tree,
-            schemes: &self.rules.schemes,
-            ids: &conn.identities,
-        };
+        let ids = conn.identities.first(known);
+        let reader =
+            TreeReader { tree: &self.replica.tree, schemes: &self.rules.schemes, ids: &ids };
         let mut result = Ok(());
         let sent = fx.send(link, |out| {
             let xid = if matches!(request, Request::Ping) { XID_PING } else { xid };
@@ -80,6 +83,7 @@ impl<Z: Zoo> Server<Z> {
                 _ => read_body(&reader, session, request, out),
             });
         });
+        drop(ids);
         conn.sent(link, sent, fx);
         conn.stats.answered(request.op(), xid, zxid, since, now);
         let kind = is_read(request).then_some(Measure::ReadLatency);

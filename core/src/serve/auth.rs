@@ -52,6 +52,26 @@ impl Identities {
         self.list.iter().map(|known| Identity { scheme: &known.scheme, id: &known.id })
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The first `known` of them: all that was known at an earlier moment.
+    pub fn first(&self, known: usize) -> Cow<'_, Identities> {
+        if known >= self.list.len() {
+            return Cow::Borrowed(self);
+        }
+        let list = self.list[..known].to_vec();
+        let is_super = list.iter().any(|known| *known.scheme == *SUPER.scheme);
+        Cow::Owned(Identities { list, is_super })
+    }
+
     fn add(&mut self, who: Identity<'_>) -> Result<(), ErrorCode> {
         if self.iter().any(|known| known == who) {
             return Ok(());

@@ -114,7 +114,7 @@ impl<Z: Zoo> Server<Z> {
         conn.forget_queue();
         while let Some(queued) = early.pop_front() {
             match queued {
-                Queued::Frame { frame, .. } => self.on_request(link, now, &frame, fx),
+                Queued::Frame(request) => self.on_request(link, now, &request.frame, fx),
                 Queued::Oversized { xid } => self.on_oversized(link, xid, fx),
                 Queued::Write { .. } | Queued::Sync { .. } => {
                     unreachable!("requests wait unopened until the session is open")

@@ -2,12 +2,14 @@
 //! Frames of clients: which are answered at once, which are proposed, and which wait.
 //!
 //! Replies keep the order of requests on a link. A read waits only while a write of the same link
-//! is on its way; a write never waits. Auth packets are answered out of turn, as in Java.
+//! is on its way; a write never waits. Auth packets are answered out of turn, as in Java; what came
+//! before one is judged without it.
 
 use alloc::format;
 
 use super::{
-    conn::{Phase, Queued},
+    answer::Call,
+    conn::{Deferred, Phase, Queued},
     learn::Duty,
     server::Server,
     stats::Counter,
@@ -40,7 +42,8 @@ impl<Z: Zoo> Server<Z> {
             (_, Frame::Word(word)) => self.on_word(link, now, word, fx),
             (Phase::TraceMask, Frame::Packet(mask)) => self.on_trace_mask(link, mask, now, fx),
             (Phase::Opening { .. }, Frame::Packet(packet)) => {
-                conn.enqueue(link, Queued::Frame { frame: packet.into(), since: now.mono }, fx);
+                let queued = Queued::Frame(conn.defer(packet, now.mono));
+                conn.enqueue(link, queued, fx);
             }
             (Phase::Live { .. }, Frame::Packet(packet)) => self.on_request(link, now, packet, fx),
             (_, Frame::Oversized { len, head }) => {
@@ -67,7 +70,7 @@ impl<Z: Zoo> Server<Z> {
         {
             return;
         }
-        let first = conn.queue.is_empty();
+        let (first, known) = (conn.queue.is_empty(), conn.identities.len());
         self.report(session, timeout_ms);
         match OpCode::from_code(header.op) {
             Some(OpCode::Auth) => self.on_auth(link, header, &mut body, fx),
@@ -80,15 +83,17 @@ impl<Z: Zoo> Server<Z> {
                         None
                     }
                 };
-                let queued = Queued::Sync { until, frame: packet.into(), since: now.mono };
+                let request = self.conns[&link].defer(packet, now.mono);
+                let queued = Queued::Sync { until, request };
                 self.wait_in_turn(link, queued, now.mono, fx);
             }
             _ if first || self.zoo.has(Mutation::ReadOvertakesWrite) => {
-                self.answer(link, now.mono, now.mono, header, &mut body, fx);
+                let call = Call { link, since: now.mono, known, now: now.mono };
+                self.answer(call, header, &mut body, fx);
             }
             _ => {
-                let queued = Queued::Frame { frame: packet.into(), since: now.mono };
                 let conn = self.conns.get_mut(&link).expect("it is still up");
+                let queued = Queued::Frame(conn.defer(packet, now.mono));
                 conn.enqueue(link, queued, fx);
             }
         }
@@ -177,7 +182,7 @@ impl<Z: Zoo> Server<Z> {
     pub(super) fn drain(&mut self, link: LinkId, now: Instant, fx: &mut Effects) {
         while let Some(conn) = self.conns.get_mut(&link) {
             match conn.queue.front() {
-                Some(Queued::Frame { .. } | Queued::Oversized { .. }) => {}
+                Some(Queued::Frame(_) | Queued::Oversized { .. }) => {}
                 Some(Queued::Sync { until: None, .. }) => return,
                 Some(Queued::Sync { until: Some(until), .. }) if *until <= self.replica.applied => {
                 }
@@ -193,10 +198,11 @@ impl<Z: Zoo> Server<Z> {
                 Queued::Oversized { xid } => {
                     self.answer_error(link, xid, ErrorCode::MarshallingError, fx);
                 }
-                Queued::Frame { frame, since } | Queued::Sync { frame, since, .. } => {
+                Queued::Frame(request) | Queued::Sync { request, .. } => {
+                    let Deferred { frame, since, known } = request;
                     let mut body = Reader::new(&frame);
                     let header = RequestHeader::decode(&mut body).expect("it was read before");
-                    self.answer(link, since, now, header, &mut body, fx);
+                    self.answer(Call { link, since, known, now }, header, &mut body, fx);
                 }
                 Queued::Write { answer, .. } => {
                     let answer = answer.expect("it was just looked at");
