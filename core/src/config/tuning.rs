@@ -442,11 +442,20 @@ fn providers(s: &mut Settings) -> Vec<AuthProvider> {
     s.properties_under("authProvider.").into_iter().filter_map(provider).collect()
 }
 
+/// Schemes that a client can show an identity of.
+const REQUIRABLE: [&str; 4] = ["digest", "ip", "sasl", "x509"];
+
 fn required_schemes(s: &mut Settings) -> Vec<String> {
     let sasl = flag(s, "sessionRequireClientSASLAuth", false);
     let enforced = s.property("enforce.auth.enabled");
     let enabled = s.boolean(enforced.clone(), false);
-    let schemes = list(text(s, "enforce.auth.schemes"));
+    let named = s.property("enforce.auth.schemes");
+    let schemes = list(named.as_ref().map(|setting| setting.value.clone()));
+    let unknown = schemes.iter().find(|name| !REQUIRABLE.contains(&name.as_str()));
+    if let (Some(named), Some(unknown)) = (named, unknown) {
+        let problem = format!("there is no scheme '{unknown}' that a client could prove");
+        s.wrong(&named, &problem, &format!("write one or more of {}", REQUIRABLE.join(",")));
+    }
     if sasl {
         return Vec::from(["sasl".to_owned()]);
     }

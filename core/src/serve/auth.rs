@@ -4,7 +4,7 @@
 //! A connection collects [`Identities`]; a znode carries an ACL; [`Schemes`] judges the one by the
 //! other, and turns the ACL of a request into the one that is stored.
 //!
-//! Source: `ZooKeeperServer.checkACL`, `PrepRequestProcessor.fixupACL`,
+//! Source: `ZooKeeperServer.checkACL`, `PrepRequestProcessor.fixupACL`, `AuthenticationHelper`,
 //! `DigestAuthenticationProvider`, `IPAuthenticationProvider`.
 
 use alloc::{borrow::Cow, boxed::Box, collections::BTreeSet, format, string::String, vec::Vec};
@@ -186,6 +186,12 @@ impl Schemes {
             b"ip" => ids.add(Identity { scheme, id: address_text(address).as_bytes() }),
             _ => Err(ErrorCode::AuthFailed),
         }
+    }
+
+    /// Whether somebody with these identities is served at all.
+    pub fn admits(&self, ids: &Identities) -> bool {
+        let shown = |scheme: &[u8]| ids.iter().any(|id| id.scheme == scheme);
+        self.required.is_empty() || self.required.iter().any(|scheme| shown(scheme))
     }
 
     /// Whether an ACL grants any of `perms` to someone with these identities. An empty ACL grants

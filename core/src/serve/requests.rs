@@ -64,6 +64,11 @@ impl<Z: Zoo> Server<Z> {
         let Ok(header) = RequestHeader::decode(&mut body) else {
             return self.hang_up(link, "a packet too short to be any request", fx);
         };
+        let op = OpCode::from_code(header.op);
+        let shows_who_it_is = matches!(op, Some(OpCode::Auth | OpCode::Sasl));
+        if !shows_who_it_is && !self.rules.schemes.admits(&conn.identities) {
+            return self.turn_out(link, header.xid, fx);
+        }
         // A closing session's requests are dropped: its connection is about to be hung up.
         if !self.zoo.has(Mutation::RequestsDoNotTouch)
             && !self.replica.sessions.touch(session, timeout_ms, now.mono)
@@ -72,7 +77,7 @@ impl<Z: Zoo> Server<Z> {
         }
         let (first, known) = (conn.queue.is_empty(), conn.identities.len());
         self.report(session, timeout_ms);
-        match OpCode::from_code(header.op) {
+        match op {
             Some(OpCode::Auth) => self.on_auth(link, header, &mut body, fx),
             Some(op) if op.is_write() => self.on_write(link, session, now, header, &mut body, fx),
             Some(OpCode::Sync) if !self.zoo.has(Mutation::SyncDoesNotWait) => {
@@ -97,6 +102,12 @@ impl<Z: Zoo> Server<Z> {
                 conn.enqueue(link, queued, fx);
             }
         }
+    }
+
+    /// A request of someone who has to show first who it is (`enforce.auth.schemes`).
+    fn turn_out(&mut self, link: LinkId, xid: i32, fx: &mut Effects) {
+        self.answer_apart(link, xid, ErrorCode::SessionClosedRequireSaslAuth, fx);
+        self.hang_up(link, "it has proved none of the identities that enforce.auth asks for", fx);
     }
 
     /// Puts something behind whatever waits on its link, and looks whether it need wait at all.
@@ -166,16 +177,22 @@ impl<Z: Zoo> Server<Z> {
         let address = conn.peer.ip();
         let judged = self.rules.schemes.authenticate(scheme, auth, address, &mut conn.identities);
         let err = judged.err().unwrap_or(ErrorCode::Ok);
-        let sent = fx.send(link, |out| {
-            let mark = begin_frame(out);
-            ReplyHeader { xid: header.xid, zxid: Zxid::ZERO, err: err.code() }.encode(out);
-            end_frame(out, mark);
-        });
-        conn.sent(link, sent, fx);
+        self.answer_apart(link, header.xid, err, fx);
         if err != ErrorCode::Ok {
             self.stats.count(Counter::AuthFailed, 1);
             self.hang_up(link, "it failed to authenticate", fx);
         }
+    }
+
+    /// Answers with a header alone, out of turn and of no point in history.
+    fn answer_apart(&mut self, link: LinkId, xid: i32, err: ErrorCode, fx: &mut Effects) {
+        let conn = self.conns.get_mut(&link).expect("a request comes on a link that is up");
+        let sent = fx.send(link, |out| {
+            let mark = begin_frame(out);
+            ReplyHeader { xid, zxid: Zxid::ZERO, err: err.code() }.encode(out);
+            end_frame(out, mark);
+        });
+        conn.sent(link, sent, fx);
     }
 
     /// Answers what waits on a link, up to the next write that is still on its way.
