@@ -9,9 +9,11 @@ use crate::{
     id::{LinkId, SessionId, Zxid},
     io::Effects,
     jute::{self, Reader, Record, Write},
-    proto::{ErrorCode, ReplyHeader, Request, RequestError, RequestHeader, SetWatches, XID_PING},
+    proto::{
+        ErrorCode, ReplyHeader, Request, RequestError, RequestHeader, SetWatches, XID_PING, perms,
+    },
     time::Instant,
-    watch::{Kind, WatcherType, Zxids},
+    watch::{Kind, Present, WatcherType},
     zoo::Zoo,
 };
 
@@ -54,7 +56,7 @@ impl<Z: Zoo> Server<Z> {
     fn answer_request(&mut self, call: Call, xid: i32, request: &Request<'_>, fx: &mut Effects) {
         let Call { link, since, known, now } = call;
         if let Request::SetWatches(watches) | Request::SetWatches2(watches) = request {
-            self.set_watches(link, watches, fx);
+            self.set_watches(link, known, watches, fx);
         }
         let Some(conn) = self.conns.get_mut(&link) else { return };
         let Some(session) = conn.session() else { return };
@@ -112,13 +114,22 @@ impl<Z: Zoo> Server<Z> {
         self.stats.packets_sent += 1;
     }
 
-    /// Registers a reconnected client's watches again, and tells what it missed.
-    fn set_watches(&mut self, link: LinkId, watches: &SetWatches<'_>, fx: &mut Effects) {
+    /// Registers a reconnected client's watches again, and tells what it missed and may know.
+    fn set_watches(
+        &mut self,
+        link: LinkId,
+        known: usize,
+        watches: &SetWatches<'_>,
+        fx: &mut Effects,
+    ) {
         let Some(conn) = self.conns.get_mut(&link) else { return };
-        let tree = &self.replica.tree;
+        let ids = conn.identities.first(known).into_owned();
+        let (tree, schemes) = (&self.replica.tree, &self.rules.schemes);
         let look = |path: &[u8]| {
-            let stat = tree.stored_stat(tree.find(path)?);
-            Some(Zxids { mzxid: stat.mzxid, pzxid: stat.pzxid })
+            let node = tree.find(path)?;
+            let stat = tree.stored_stat(node);
+            let readable = schemes.allows(tree.acl(node).iter(), perms::READ, &ids);
+            Some(Present { mzxid: stat.mzxid, pzxid: stat.pzxid, readable })
         };
         self.watches.rearm(link, watches, look, |event: &[u8]| {
             let sent = fx.send(link, |out| out.extend_from_slice(event));
