@@ -4,7 +4,11 @@
 
 use alloc::vec::Vec;
 
-use super::{read::Reader as TreeReader, server::Server, stats::Measure};
+use super::{
+    read::Reader as TreeReader,
+    server::Server,
+    stats::{Counter, Measure},
+};
 use crate::{
     id::{LinkId, SessionId, Zxid},
     io::Effects,
@@ -131,8 +135,10 @@ impl<Z: Zoo> Server<Z> {
             let readable = schemes.allows(tree.acl(node).iter(), perms::READ, &ids);
             Some(Present { mzxid: stat.mzxid, pzxid: stat.pzxid, readable })
         };
+        let stats = &mut self.stats;
         self.watches.rearm(link, watches, look, |event: &[u8]| {
             let sent = fx.send(link, |out| out.extend_from_slice(event));
+            stats.count(Counter::WatchBytes, sent as u64);
             conn.sent(link, sent, fx);
         });
     }

@@ -32,6 +32,7 @@ impl<Z: Zoo> Server<Z> {
         conn.stats.received += 1;
         conn.heard = now.mono;
         self.stats.packets_received += 1;
+        self.stats.count(Counter::BytesReceived, length(frame));
         match (conn.phase, frame) {
             (Phase::Over, _) => {}
             (_, Frame::Nonsense { len }) => {
@@ -229,5 +230,14 @@ impl<Z: Zoo> Server<Z> {
                 }
             }
         }
+    }
+}
+
+/// How many bytes a frame was on the wire.
+fn length(frame: Frame<'_>) -> u64 {
+    match frame {
+        Frame::Packet(packet) => 4 + packet.len() as u64,
+        Frame::Oversized { len, .. } => 4 + u64::from(len),
+        Frame::Word(_) | Frame::Nonsense { .. } => 4,
     }
 }
