@@ -282,3 +282,6 @@ fn refuse(config: &ServerConfig, link: LinkId, frame: Frame<'_>, fx: &mut Effect
     fx.push(Effect::HangUp { link });
     fx.event(Event::HungUp { link, why: String::from("nothing is served yet") });
 }
+
+#[cfg(test)]
+mod tests;
