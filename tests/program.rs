@@ -375,3 +375,145 @@ fn versions_are_told() {
     assert_eq!(code, 0);
     assert!(text.ends_with("serve \"zoo.cfg\" > \"./zookeeper.out\" 2>&1 < /dev/null\n"), "{text}");
 }
+
+#[test]
+fn authentication_that_nobody_could_pass_is_refused() {
+    let home = Home::new("sasl");
+    for lines in [
+        "sessionRequireClientSASLAuth=true\n",
+        "enforce.auth.enabled=true\nenforce.auth.schemes=sasl,x509\n",
+        "enforce.auth.enabled=true\nenforce.auth.schemes=digest\n\
+         DigestAuthenticationProvider.enabled=false\n",
+    ] {
+        home.configure(lines);
+        let output = home.run(&["serve", "zoo.cfg"]);
+        assert_eq!(output.status.code(), Some(2), "{lines}");
+        assert!(complaint(&output).contains("nobody could get in"), "{output:?}");
+    }
+    home.configure("enforce.auth.enabled=true\nenforce.auth.schemes=kerberos\n");
+    let output = home.run(&["serve", "zoo.cfg"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(complaint(&output).contains("there is no scheme 'kerberos'"), "{output:?}");
+}
+
+#[test]
+fn the_port_is_served_where_and_as_configured() {
+    let home = Home::new("listen");
+    home.configure(
+        "clientPortListenBacklog=7\n4lw.commands.whitelist=*\nserverCnxnFactory=\
+                    org.apache.zookeeper.server.NettyServerCnxnFactory\n",
+    );
+    home.start();
+    assert!(home.ask(b"conf").contains("\nclientPortListenBacklog=7\n"));
+    assert!(TcpStream::connect(("127.0.0.2", home.port)).is_err(), "only clientPortAddress");
+    assert!(!keeps_alive(&home), "off where nothing is said");
+    home.configure("clientTcpKeepAlive=true\n");
+    assert_eq!(home.run(&["restart", "zoo.cfg"]).status.code(), Some(0));
+    assert!(keeps_alive(&home));
+}
+
+/// Whether the server's end of a connection has the system's keep-alive timer running.
+fn keeps_alive(home: &Home) -> bool {
+    let client = TcpStream::connect(("127.0.0.1", home.port)).expect("it listens");
+    let ours = client.local_addr().expect("it is bound").port();
+    let ends = format!(":{:04X} 0100007F:{ours:04X} 01 ", home.port);
+    let mut timer = None;
+    eventually("the server's end is accepted", || {
+        let table = fs::read_to_string("/proc/net/tcp").expect("the system's connections");
+        let line = table.lines().find(|line| line.contains(&ends)).map(str::to_owned);
+        let fields = line.as_deref().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        timer = fields.map(|fields| fields[5].starts_with("02:"));
+        timer.is_some()
+    });
+    timer == Some(true)
+}
+
+#[test]
+fn an_empty_data_directory_is_made() {
+    let home = Home::new("initialize");
+    let link = home.folder.join("zkServer-initialize.sh");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_menagerie"), &link).expect("a link");
+    let script = |words: &[&str]| said(&run(&link, &home.folder, words));
+    let (data, log) = (home.folder.join("data"), home.folder.join("log"));
+    let text = format!(
+        "No myid provided, be sure to specify it in {}/myid if using non-standalone\n",
+        data.display()
+    );
+    assert_eq!(script(&["--configfile=./zoo.cfg"]), (0, text));
+    assert!(data.join("version-2").is_dir() && log.join("version-2").is_dir());
+    assert!(data.join("initialize").is_file() && !data.join("myid").exists());
+
+    home.start();
+    home.cli(&["create", "/kept"]);
+    let forced = &["--configfile", "./zoo.cfg", "--myid", "7", "--force"][..];
+    let (code, text) = script(forced);
+    assert_eq!((code, text.contains("a server runs there as process")), (1, true), "{text}");
+    assert_eq!(home.run(&["stop", "zoo.cfg"]).status.code(), Some(0));
+    let text = format!(
+        "ZooKeeper data directory already exists at {} (or use --force to force \
+         re-initialization)\n",
+        data.display()
+    );
+    assert_eq!(script(&forced[..4]), (1, text));
+    let text = "Force enabled, data/txnlog directories will be re-initialized\n\
+                Using myid of 7\n";
+    assert_eq!(script(forced), (0, text.into()));
+    assert_eq!(fs::read_to_string(data.join("myid")).expect("a myid"), "7\n");
+    home.start();
+    assert!(!home.cli(&["ls", "/"]).contains("kept"));
+
+    for (words, why) in [
+        (&["--configfile=./none.cfg"][..], "Unable to find config file at ./none.cfg\n"),
+        (&["--myid=300"], "--myid needs a number from 1 to 255\nusage: "),
+        (&["--dance"], "Unknown option: --dance\nusage: "),
+        (&["-h"], "usage: zkServer-initialize.sh <parameters>\n"),
+    ] {
+        let (code, text) = script(words);
+        assert!(code == 1 && text.starts_with(why), "{text}");
+    }
+    assert_eq!(home.run(&["init", "--help"]).status.code(), Some(1));
+}
+
+#[test]
+fn the_variables_of_the_container_image_are_understood() {
+    let home = Home::new("container");
+    let (folder, port) = (home.folder.display(), home.port);
+    let link = home.folder.join("docker-entrypoint.sh");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_menagerie"), &link).expect("a link");
+    let run = |words: &[&str]| {
+        let mut command = Command::new(&link);
+        command.args(words).current_dir("/").env_clear().stderr(Stdio::null());
+        command.env("ZOO_CONF_DIR", home.folder.join("conf"));
+        command.env("ZOO_DATA_DIR", home.folder.join("data"));
+        command.env("ZOO_DATA_LOG_DIR", home.folder.join("log"));
+        command.env("ZOO_MY_ID", "3");
+        command.env("ZOO_SERVERS", format!("server.3=localhost:2888:3888;127.0.0.1:{port}"));
+        command.env("ZOO_4LW_COMMANDS_WHITELIST", "ruok,conf");
+        command.env("ZOO_CFG_EXTRA", "snapCount=50 maxSessionTimeout=60000");
+        command
+    };
+    let mut server = run(&["zkServer.sh", "start-foreground"]).stdout(Stdio::null()).spawn();
+    let server = server.as_mut().expect("the program runs");
+    eventually("it serves", || {
+        TcpStream::connect(("127.0.0.1", port)).is_ok()
+            && home.ask(b"srvr").contains("Mode: standalone\n")
+    });
+    let conf = home.ask(b"conf");
+    for line in ["tickTime=2000", "maxSessionTimeout=60000", "maxClientCnxns=60"] {
+        assert!(conf.contains(&format!("{line}\n")), "{conf}");
+    }
+    assert_eq!(home.ask(b"ruok"), "imok");
+    signal("-TERM", &server.id().to_string());
+    assert_eq!(server.wait().expect("it ends").code(), Some(0));
+
+    let file = home.folder.join("conf/zoo.cfg");
+    let text = fs::read_to_string(&file).expect("a configuration");
+    assert!(text.starts_with(&format!("dataDir={folder}/data\ndataLogDir={folder}/log\n")));
+    let myid = home.folder.join("data/myid");
+    assert_eq!(fs::read_to_string(&myid).expect("a myid"), "3\n");
+    fs::write(&file, "tickTime=1\n").expect("another configuration");
+    let echoed = run(&["echo", "done"]).env("ZOO_MY_ID", "4").output().expect("echo runs");
+    assert_eq!(said(&echoed), (0, "done\n".into()));
+    assert_eq!(fs::read_to_string(&file).expect("it is there"), "tickTime=1\n");
+    assert_eq!(fs::read_to_string(&myid).expect("it is there"), "3\n");
+}

@@ -52,6 +52,20 @@ enum Command {
     StartForeground(OfConfig),
     /// Print the command that `start` runs.
     PrintCmd(OfConfig),
+    /// Make an empty data directory, as `zkServer-initialize.sh`.
+    #[command(disable_help_flag = true)]
+    Init {
+        /// `[--configfile FILE] [--myid N] [--force]`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// Write zoo.cfg and myid from the variables of the official container image, where there are
+    /// none, and run a command.
+    DockerEntrypoint {
+        /// The command; `zkServer.sh start-foreground` if there is none.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<OsString>,
+    },
     /// Measure a ZooKeeper server.
     Load(load::Options),
     /// A shell, as `zkCli.sh`; with a command, runs it and exits.
@@ -83,6 +97,8 @@ pub fn main() -> ExitCode {
         Some("zkServer") => as_zk_server(&arguments[1..]),
         Some("zkCli") => as_zk_cli(&arguments[1..]),
         Some("zkCleanup") => as_zk_cleanup(&arguments[1..]),
+        Some("zkServer-initialize") => initialize(&arguments[1..]),
+        Some("docker-entrypoint") => ExitCode::from(scripts::container::run(&arguments[1..])),
         _ => as_menagerie(arguments),
     }
 }
@@ -97,6 +113,10 @@ fn as_menagerie(arguments: Vec<OsString>) -> ExitCode {
         None => return ExitCode::from(serve::run(&serve::Options::default())),
         Some(Command::Serve { background, config }) => {
             return ExitCode::from(serve::run(&serve::Options { config, background }));
+        }
+        Some(Command::Init { arguments }) => return initialize(&arguments),
+        Some(Command::DockerEntrypoint { command }) => {
+            return ExitCode::from(scripts::container::run(&command));
         }
         Some(Command::Load(options)) => return load::run(&options),
         Some(Command::Cli { arguments }) => return shell::main(arguments),
@@ -131,6 +151,12 @@ fn as_zk_cleanup(arguments: &[OsString]) -> ExitCode {
     let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
     let (folder, words) = folder_and_rest(&words);
     ExitCode::from(scripts::clean_up(folder, words))
+}
+
+/// `zkServer-initialize.sh [--configfile FILE] [--myid N] [--force]`.
+fn initialize(arguments: &[OsString]) -> ExitCode {
+    let words: Vec<&str> = arguments.iter().filter_map(|word| word.to_str()).collect();
+    ExitCode::from(scripts::initialize(&words))
 }
 
 /// Splits `--config FOLDER` off.

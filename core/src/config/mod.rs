@@ -31,7 +31,9 @@ pub use parse::{BUILT_IN_NAME, BUILT_IN_TEXT, StaticConfig, Surroundings};
 pub use policy::{FourLetterWords, Metrics, Purge, SessionLimits, WORDS};
 pub use properties::{Entry, MalformedEscape, Properties, Repeated};
 pub use report::{ConfigError, ConfigErrors, Notice, NoticeKind, Origin, Setting};
-pub use tuning::{Admin, AuthProvider, Containers, Requests, Security, StallMonitor, Storage};
+pub use tuning::{
+    Admin, AuthProvider, Containers, DigestAlgorithm, Requests, Security, StallMonitor, Storage,
+};
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

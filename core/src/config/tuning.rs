@@ -175,8 +175,8 @@ pub struct Security {
     pub super_digest: Option<String>,
     /// `DigestAuthenticationProvider.enabled`.
     pub digest_scheme: bool,
-    /// `DigestAuthenticationProvider.digestAlg`, by its Java name.
-    pub digest_algorithm: String,
+    /// `DigestAuthenticationProvider.digestAlg`.
+    pub digest_algorithm: DigestAlgorithm,
     /// `superUser` and `superUser.*`: SASL identities with every right.
     pub super_users: Vec<String>,
     /// `X509AuthenticationProvider.superUser`.
@@ -198,6 +198,38 @@ pub struct Security {
     pub enforce_quota: bool,
 }
 
+/// What scheme `digest` hashes passwords with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DigestAlgorithm {
+    /// SHA-1: what clients and existing ACLs expect.
+    Sha1,
+    /// SHA-224.
+    Sha224,
+    /// SHA-256.
+    Sha256,
+    /// SHA-384.
+    Sha384,
+    /// SHA-512.
+    Sha512,
+    /// SHA-512/224.
+    Sha512To224,
+    /// SHA-512/256.
+    Sha512To256,
+}
+
+/// By the names that Java has for them.
+const DIGEST_ALGORITHMS: [(&str, DigestAlgorithm); 9] = [
+    ("SHA1", DigestAlgorithm::Sha1),
+    ("SHA-1", DigestAlgorithm::Sha1),
+    ("SHA", DigestAlgorithm::Sha1),
+    ("SHA-224", DigestAlgorithm::Sha224),
+    ("SHA-256", DigestAlgorithm::Sha256),
+    ("SHA-384", DigestAlgorithm::Sha384),
+    ("SHA-512", DigestAlgorithm::Sha512),
+    ("SHA-512/224", DigestAlgorithm::Sha512To224),
+    ("SHA-512/256", DigestAlgorithm::Sha512To256),
+];
+
 /// One `authProvider.<suffix>` line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthProvider {
@@ -209,13 +241,13 @@ pub struct AuthProvider {
 
 impl Security {
     pub(super) fn read(s: &mut Settings) -> Self {
-        let algorithm = text(s, "DigestAuthenticationProvider.digestAlg");
+        let algorithm = s.property("DigestAuthenticationProvider.digestAlg");
         Self {
             skip_acl: yes_no(s, "skipACL", false),
             eager_acl_check: flag(s, "enableEagerACLCheck", false),
             super_digest: text(s, "DigestAuthenticationProvider.superDigest"),
             digest_scheme: flag(s, "DigestAuthenticationProvider.enabled", true),
-            digest_algorithm: algorithm.unwrap_or_else(|| "SHA1".into()),
+            digest_algorithm: s.choice(algorithm, DigestAlgorithm::Sha1, &DIGEST_ALGORITHMS),
             super_users: s.properties_under("superUser").into_iter().map(|v| v.value).collect(),
             x509_super_user: text(s, "X509AuthenticationProvider.superUser"),
             providers: providers(s),
@@ -410,11 +442,20 @@ fn providers(s: &mut Settings) -> Vec<AuthProvider> {
     s.properties_under("authProvider.").into_iter().filter_map(provider).collect()
 }
 
+/// Schemes that a client can show an identity of.
+const REQUIRABLE: [&str; 4] = ["digest", "ip", "sasl", "x509"];
+
 fn required_schemes(s: &mut Settings) -> Vec<String> {
     let sasl = flag(s, "sessionRequireClientSASLAuth", false);
     let enforced = s.property("enforce.auth.enabled");
     let enabled = s.boolean(enforced.clone(), false);
-    let schemes = list(text(s, "enforce.auth.schemes"));
+    let named = s.property("enforce.auth.schemes");
+    let schemes = list(named.as_ref().map(|setting| setting.value.clone()));
+    let unknown = schemes.iter().find(|name| !REQUIRABLE.contains(&name.as_str()));
+    if let (Some(named), Some(unknown)) = (named, unknown) {
+        let problem = format!("there is no scheme '{unknown}' that a client could prove");
+        s.wrong(&named, &problem, &format!("write one or more of {}", REQUIRABLE.join(",")));
+    }
     if sasl {
         return Vec::from(["sasl".to_owned()]);
     }

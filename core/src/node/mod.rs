@@ -32,7 +32,7 @@ use crate::{
     hash::Keyed,
     id::{AskId, LinkId, OpId},
     io::{Effect, Effects, Exit, FileError, FileOutput, Frame, Input, Port, Question},
-    serve::{Facts, Replica, Server, words},
+    serve::{Facts, Replica, Server, whitelist, words},
     store::{Ids, LogConfig, Recovered, Recovery, RecoveryConfig},
     time::{Instant, Now},
     zoo::{Sound, Zoo},
@@ -64,6 +64,8 @@ pub struct Node<Z: Zoo = Sound> {
     mode: Mode<Z>,
     /// Links that came before there was a server to take them.
     early: Vec<(LinkId, SocketAddr)>,
+    /// When it began to look at the disk.
+    since: Instant,
     now: Now,
 }
 
@@ -90,6 +92,7 @@ impl<Z: Zoo> Node<Z> {
             purges: Purges::new(zoo, &setup.config),
             mode: Mode::Idle,
             early: Vec::new(),
+            since: Instant::default(),
             now: Now::default(),
             config: Arc::new(setup.config),
         }
@@ -120,7 +123,7 @@ impl<Z: Zoo> Node<Z> {
                 Mode::Serving(server) => server.on_frame(link, now, frame, fx),
                 _ => {
                     self.early.retain(|(early, _)| *early != link);
-                    refuse(link, frame, fx);
+                    refuse(&self.config, link, frame, fx);
                 }
             },
             Input::Drained { link, bytes } => {
@@ -141,9 +144,9 @@ impl<Z: Zoo> Node<Z> {
         self.now = now;
         match &mut self.mode {
             Mode::Serving(server) => {
-                self.snapshots.consider(server.replica(), &mut self.ids, fx);
+                self.snapshots.consider(server.replica(), now.mono, &mut self.ids, fx);
                 self.purges.consider(now.mono, &mut self.ids, fx);
-                server.replica().flush(&mut self.ids, fx);
+                server.flush(now, &mut self.ids, fx);
             }
             Mode::Stopping(server) => {
                 if server.replica().come_to_rest(&mut self.ids, fx) {
@@ -176,6 +179,7 @@ impl<Z: Zoo> Node<Z> {
     }
 
     fn start(&mut self, fx: &mut Effects) {
+        self.since = self.now.mono;
         let storage = &self.config.storage;
         let config = RecoveryConfig {
             hash: self.hash,
@@ -206,7 +210,7 @@ impl<Z: Zoo> Node<Z> {
             }
             Mode::Serving(server) | Mode::Stopping(server) => {
                 let ids = &mut self.ids;
-                if !self.snapshots.on_file(op, result, server, ids, fx)
+                if !self.snapshots.on_file(now.mono, op, result, server, ids, fx)
                     && !self.purges.on_file(op, result, ids, fx)
                 {
                     server.on_file(now, op, result, ids, fx);
@@ -217,7 +221,8 @@ impl<Z: Zoo> Node<Z> {
     }
 
     fn serve(&mut self, now: Now, found: Recovered<Z>, fx: &mut Effects) {
-        self.snapshots.after_recovery(found.replayed);
+        let replayed = found.replayed;
+        self.snapshots.after_recovery(replayed);
         self.purges.begin(now.mono);
         let id = match &self.config.role {
             // As Java's server alone has it, whatever its myid says.
@@ -228,6 +233,7 @@ impl<Z: Zoo> Node<Z> {
         let replica = Replica::new(self.zoo, self.hash, id, tick_ms, found, now);
         let (config, facts) = (self.config.clone(), self.facts.clone());
         let mut server = Server::new(self.zoo, config, self.hash, facts, replica, now);
+        server.note_start(now.mono - self.since, replayed);
         for (link, peer) in self.early.drain(..) {
             server.on_link_up(link, peer, now, fx);
         }
@@ -267,12 +273,15 @@ impl<Z: Zoo> Node<Z> {
 }
 
 /// Answers a frame while nothing is served: words say so, and a handshake is hung up on.
-fn refuse(link: LinkId, frame: Frame<'_>, fx: &mut Effects) {
+fn refuse(config: &ServerConfig, link: LinkId, frame: Frame<'_>, fx: &mut Effects) {
     if let Frame::Word(word) = frame
         && let Some(word) = words::Word::from_bytes(word)
     {
-        fx.send(link, |out| words::refuse(word, words::Whitelist::default(), out));
+        fx.send(link, |out| words::refuse(word, whitelist(config), out));
     }
     fx.push(Effect::HangUp { link });
     fx.event(Event::HungUp { link, why: String::from("nothing is served yet") });
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use crate::{
     io::{Effects, FileError, FileOutput},
     serve::{Replica, Server},
     store::{Ids, SnapshotNews, Snapshotter},
+    time::Instant,
     zoo::Zoo,
 };
 
@@ -30,6 +31,8 @@ pub(super) struct Snapshots<Z: Zoo> {
     /// The transaction count of the server when the last snapshot began.
     since: u64,
     wanted: bool,
+    /// When the last one began.
+    began: Instant,
 }
 
 impl<Z: Zoo> Snapshots<Z> {
@@ -42,6 +45,7 @@ impl<Z: Zoo> Snapshots<Z> {
             replayed: 0,
             since: 0,
             wanted: false,
+            began: Instant::default(),
         };
         snapshots.draw();
         snapshots
@@ -58,13 +62,20 @@ impl<Z: Zoo> Snapshots<Z> {
     }
 
     /// Begins a snapshot, and a new log, if it is time.
-    pub fn consider(&mut self, replica: &mut Replica<Z>, ids: &mut Ids, fx: &mut Effects) {
+    pub fn consider(
+        &mut self,
+        replica: &mut Replica<Z>,
+        now: Instant,
+        ids: &mut Ids,
+        fx: &mut Effects,
+    ) {
         let count = self.replayed + replica.commits() - self.since;
         if (count > self.due_after || self.wanted) && self.snapshotter.is_idle() {
             self.wanted = false;
             self.replayed = 0;
             self.since = replica.commits();
             self.draw();
+            self.began = now;
             replica.begin_snapshot(&mut self.snapshotter, ids, fx);
         }
     }
@@ -72,6 +83,7 @@ impl<Z: Zoo> Snapshots<Z> {
     /// An operation ended; false if it is none of a snapshot's.
     pub fn on_file(
         &mut self,
+        now: Instant,
         op: OpId,
         result: &Result<FileOutput<'_>, FileError>,
         server: &mut Server<Z>,
@@ -81,7 +93,8 @@ impl<Z: Zoo> Snapshots<Z> {
         if !self.snapshotter.owns(op) {
             return false;
         }
-        let news = server.on_snapshot_file(&mut self.snapshotter, op, result, ids, fx);
+        let news =
+            server.on_snapshot_file(now - self.began, &mut self.snapshotter, op, result, ids, fx);
         // One that failed is tried again after half of the usual distance.
         if let Some(SnapshotNews::Failed { .. }) = news {
             self.replayed += self.due_after / 2;

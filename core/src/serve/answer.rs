@@ -4,31 +4,49 @@
 
 use alloc::vec::Vec;
 
-use super::{read::Reader as TreeReader, server::Server, stats::Measure};
+use super::{
+    read::Reader as TreeReader,
+    server::Server,
+    stats::{Counter, Measure},
+};
 use crate::{
     id::{LinkId, SessionId, Zxid},
     io::Effects,
     jute::{self, Reader, Record, Write},
-    proto::{ErrorCode, ReplyHeader, Request, RequestError, RequestHeader, SetWatches, XID_PING},
+    proto::{
+        ErrorCode, ReplyHeader, Request, RequestError, RequestHeader, SetWatches, XID_PING, perms,
+    },
     time::Instant,
-    watch::{Kind, WatcherType, Zxids},
+    watch::{Kind, Present, WatcherType},
     zoo::Zoo,
 };
+
+/// Who asked, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    /// The connection.
+    pub link: LinkId,
+    /// When the request came.
+    pub since: Instant,
+    /// How many identities the connection had shown by then.
+    pub known: usize,
+    /// When it is answered.
+    pub now: Instant,
+}
 
 impl<Z: Zoo> Server<Z> {
     /// Answers one request of a live link.
     pub(super) fn answer(
         &mut self,
-        link: LinkId,
-        since: Instant,
-        now: Instant,
+        call: Call,
         header: RequestHeader,
         body: &mut Reader<'_>,
         fx: &mut Effects,
     ) {
+        let link = call.link;
         self.tell_pending(link, fx);
         match Request::decode(header.op, body) {
-            Ok(request) => self.answer_request(link, since, now, header.xid, &request, fx),
+            Ok(request) => self.answer_request(call, header.xid, &request, fx),
             Err(RequestError::Malformed) => {
                 self.answer_error(link, header.xid, ErrorCode::MarshallingError, fx);
             }
@@ -39,26 +57,17 @@ impl<Z: Zoo> Server<Z> {
         }
     }
 
-    fn answer_request(
-        &mut self,
-        link: LinkId,
-        since: Instant,
-        now: Instant,
-        xid: i32,
-        request: &Request<'_>,
-        fx: &mut Effects,
-    ) {
+    fn answer_request(&mut self, call: Call, xid: i32, request: &Request<'_>, fx: &mut Effects) {
+        let Call { link, since, known, now } = call;
         if let Request::SetWatches(watches) | Request::SetWatches2(watches) = request {
-            self.set_watches(link, watches, fx);
+            self.set_watches(link, known, watches, fx);
         }
         let Some(conn) = self.conns.get_mut(&link) else { return };
         let Some(session) = conn.session() else { return };
         let (zxid, watched) = (self.replica.applied, &mut self.watches);
-        let reader = TreeReader {
-            tree: &self.replica.tree,
-            schemes: &self.rules.schemes,
-            ids: &conn.identities,
-        };
+        let ids = conn.identities.first(known);
+        let reader =
+            TreeReader { tree: &self.replica.tree, schemes: &self.rules.schemes, ids: &ids };
         let mut result = Ok(());
         let sent = fx.send(link, |out| {
             let xid = if matches!(request, Request::Ping) { XID_PING } else { xid };
@@ -80,6 +89,7 @@ impl<Z: Zoo> Server<Z> {
                 _ => read_body(&reader, session, request, out),
             });
         });
+        drop(ids);
         conn.sent(link, sent, fx);
         conn.stats.answered(request.op(), xid, zxid, since, now);
         let kind = is_read(request).then_some(Measure::ReadLatency);
@@ -108,16 +118,27 @@ impl<Z: Zoo> Server<Z> {
         self.stats.packets_sent += 1;
     }
 
-    /// Registers a reconnected client's watches again, and tells what it missed.
-    fn set_watches(&mut self, link: LinkId, watches: &SetWatches<'_>, fx: &mut Effects) {
+    /// Registers a reconnected client's watches again, and tells what it missed and may know.
+    fn set_watches(
+        &mut self,
+        link: LinkId,
+        known: usize,
+        watches: &SetWatches<'_>,
+        fx: &mut Effects,
+    ) {
         let Some(conn) = self.conns.get_mut(&link) else { return };
-        let tree = &self.replica.tree;
+        let ids = conn.identities.first(known).into_owned();
+        let (tree, schemes) = (&self.replica.tree, &self.rules.schemes);
         let look = |path: &[u8]| {
-            let stat = tree.stored_stat(tree.find(path)?);
-            Some(Zxids { mzxid: stat.mzxid, pzxid: stat.pzxid })
+            let node = tree.find(path)?;
+            let stat = tree.stored_stat(node);
+            let readable = schemes.allows(tree.acl(node).iter(), perms::READ, &ids);
+            Some(Present { mzxid: stat.mzxid, pzxid: stat.pzxid, readable })
         };
+        let stats = &mut self.stats;
         self.watches.rearm(link, watches, look, |event: &[u8]| {
             let sent = fx.send(link, |out| out.extend_from_slice(event));
+            stats.count(Counter::WatchBytes, sent as u64);
             conn.sent(link, sent, fx);
         });
     }

@@ -4,16 +4,20 @@
 //! A connection collects [`Identities`]; a znode carries an ACL; [`Schemes`] judges the one by the
 //! other, and turns the ACL of a request into the one that is stored.
 //!
-//! Source: `ZooKeeperServer.checkACL`, `PrepRequestProcessor.fixupACL`,
+//! Source: `ZooKeeperServer.checkACL`, `PrepRequestProcessor.fixupACL`, `AuthenticationHelper`,
 //! `DigestAuthenticationProvider`, `IPAuthenticationProvider`.
 
 use alloc::{borrow::Cow, boxed::Box, collections::BTreeSet, format, string::String, vec::Vec};
 use core::net::IpAddr;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use sha1::{Digest, Sha1};
+use sha1::Sha1;
+use sha2::{Digest, Sha224, Sha256, Sha384, Sha512, Sha512_224, Sha512_256};
 
-use crate::proto::{Acl, ErrorCode, Identity};
+use crate::{
+    config::DigestAlgorithm,
+    proto::{Acl, ErrorCode, Identity},
+};
 
 /// How many identities one connection may collect.
 pub const MAX_IDENTITIES: usize = 100;
@@ -48,6 +52,26 @@ impl Identities {
         self.list.iter().map(|known| Identity { scheme: &known.scheme, id: &known.id })
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The first `known` of them: all that was known at an earlier moment.
+    pub fn first(&self, known: usize) -> Cow<'_, Identities> {
+        if known >= self.list.len() {
+            return Cow::Borrowed(self);
+        }
+        let list = self.list[..known].to_vec();
+        let is_super = list.iter().any(|known| *known.scheme == *SUPER.scheme);
+        Cow::Owned(Identities { list, is_super })
+    }
+
     fn add(&mut self, who: Identity<'_>) -> Result<(), ErrorCode> {
         if self.iter().any(|known| known == who) {
             return Ok(());
@@ -74,11 +98,20 @@ pub fn address_text(address: IpAddr) -> String {
 }
 
 /// The identity that scheme `digest` makes of `user:password`.
-pub fn digest_id(user_password: &[u8]) -> Vec<u8> {
+pub fn digest_id(algorithm: DigestAlgorithm, user_password: &[u8]) -> Vec<u8> {
     // Java reads the proof as text: what is not UTF-8 becomes U+FFFD before it is hashed.
     let text = String::from_utf8_lossy(user_password);
     let user = text.split(':').next().unwrap_or_default();
-    let hash = STANDARD.encode(Sha1::digest(text.as_bytes()));
+    let bytes = text.as_bytes();
+    let hash = match algorithm {
+        DigestAlgorithm::Sha1 => STANDARD.encode(Sha1::digest(bytes)),
+        DigestAlgorithm::Sha224 => STANDARD.encode(Sha224::digest(bytes)),
+        DigestAlgorithm::Sha256 => STANDARD.encode(Sha256::digest(bytes)),
+        DigestAlgorithm::Sha384 => STANDARD.encode(Sha384::digest(bytes)),
+        DigestAlgorithm::Sha512 => STANDARD.encode(Sha512::digest(bytes)),
+        DigestAlgorithm::Sha512To224 => STANDARD.encode(Sha512_224::digest(bytes)),
+        DigestAlgorithm::Sha512To256 => STANDARD.encode(Sha512_256::digest(bytes)),
+    };
     format!("{user}:{hash}").into_bytes()
 }
 
@@ -108,13 +141,24 @@ pub struct Schemes {
     pub skip_acl: bool,
     /// Whether scheme `digest` is on (`DigestAuthenticationProvider.enabled`).
     pub digest: bool,
+    /// What scheme `digest` hashes with (`DigestAuthenticationProvider.digestAlg`).
+    pub digest_algorithm: DigestAlgorithm,
     /// The digest identity that is also `super` (`DigestAuthenticationProvider.superDigest`).
     pub super_digest: Option<Box<[u8]>>,
+    /// The schemes of which a connection must have shown one (`enforce.auth.schemes`); if there
+    /// are none, anybody is served.
+    pub required: Vec<Box<[u8]>>,
 }
 
 impl Default for Schemes {
     fn default() -> Schemes {
-        Schemes { skip_acl: false, digest: true, super_digest: None }
+        Schemes {
+            skip_acl: false,
+            digest: true,
+            digest_algorithm: DigestAlgorithm::Sha1,
+            super_digest: None,
+            required: Vec::new(),
+        }
     }
 }
 
@@ -133,7 +177,7 @@ impl Schemes {
     ) -> Result<(), ErrorCode> {
         match scheme {
             b"digest" if self.digest => {
-                let id = digest_id(proof);
+                let id = digest_id(self.digest_algorithm, proof);
                 if self.super_digest.as_deref() == Some(&id) {
                     ids.add(SUPER)?;
                 }
@@ -142,6 +186,12 @@ impl Schemes {
             b"ip" => ids.add(Identity { scheme, id: address_text(address).as_bytes() }),
             _ => Err(ErrorCode::AuthFailed),
         }
+    }
+
+    /// Whether somebody with these identities is served at all.
+    pub fn admits(&self, ids: &Identities) -> bool {
+        let shown = |scheme: &[u8]| ids.iter().any(|id| id.scheme == scheme);
+        self.required.is_empty() || self.required.iter().any(|scheme| shown(scheme))
     }
 
     /// Whether an ACL grants any of `perms` to someone with these identities. An empty ACL grants

@@ -137,8 +137,7 @@ impl<Z: Zoo> Server<Z> {
 
     /// Applies the oldest proposal, if it is no later than `last`.
     fn apply_next(&mut self, last: Zxid, now: Now, fx: &mut Effects) -> bool {
-        let told =
-            Told { conns: &mut self.conns, schemes: &self.rules.schemes, unread: Vec::new() };
+        let told = Told::new(&mut self.conns, &self.rules.schemes);
         let mut fired = Fired { watches: &mut self.watches, told, fx };
         let (stats, mut closed, mut moved) = (&mut self.stats, None, None);
         let proposal = self.replica.apply_next(
@@ -159,12 +158,13 @@ impl<Z: Zoo> Server<Z> {
                 note_answer(conn, stats, entry, proposal, sent, now);
             },
         );
-        let unread = fired.told.unread;
+        let telling = fired.told.telling;
         let Some(proposal) = proposal else { return false };
         self.stats.count(Counter::Commits, 1);
         self.talk.remember_digest(proposal.zxid, self.replica.tree.digest());
         self.prep.applied(proposal.zxid);
-        self.hang_up_unread(unread, fx);
+        self.stats.time(Measure::FlushTime, now.mono - proposal.since);
+        self.after_telling(telling, fx);
         if let Some(link) = moved {
             self.hang_up(link, "its session moved to another connection", fx);
         }

@@ -97,18 +97,11 @@ pub enum Queued {
     Sync {
         /// The last proposal before it; `None` until the leader has answered.
         until: Option<Zxid>,
-        /// The whole request.
-        frame: Box<[u8]>,
-        /// When it came.
-        since: Instant,
+        /// The request.
+        request: Deferred,
     },
     /// A request that has not been looked into.
-    Frame {
-        /// The whole request.
-        frame: Box<[u8]>,
-        /// When it came.
-        since: Instant,
-    },
+    Frame(Deferred),
     /// A request whose packet was too long; only its head was kept.
     Oversized {
         /// The request's number.
@@ -116,12 +109,24 @@ pub enum Queued {
     },
 }
 
+/// A whole request that waits, and who asked it.
+#[derive(Clone, Debug)]
+pub struct Deferred {
+    /// The packet.
+    pub frame: Box<[u8]>,
+    /// When it came.
+    pub since: Instant,
+    /// How many identities its connection had shown by then: it is judged by these, and not by
+    /// what is proved while it waits.
+    pub known: usize,
+}
+
 impl Queued {
     fn bytes(&self) -> usize {
         match self {
             Queued::Oversized { .. } => 0,
             Queued::Write { answer, .. } => answer.as_ref().map_or(0, |answer| answer.len()),
-            Queued::Sync { frame, .. } | Queued::Frame { frame, .. } => frame.len(),
+            Queued::Sync { request, .. } | Queued::Frame(request) => request.frame.len(),
         }
     }
 }
@@ -182,6 +187,11 @@ impl Conn {
         self.queued_bytes += queued.bytes();
         self.queue.push_back(queued);
         self.balance(link, fx);
+    }
+
+    /// A request that came just now, to wait.
+    pub fn defer(&self, packet: &[u8], now: Instant) -> Deferred {
+        Deferred { frame: packet.into(), since: now, known: self.identities.len() }
     }
 
     /// Takes the oldest thing that waits.

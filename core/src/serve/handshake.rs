@@ -11,6 +11,7 @@ use super::{
     learn::Duty,
     pending::Origin,
     server::Server,
+    stats::Counter,
 };
 use crate::{
     event::Event,
@@ -29,6 +30,7 @@ impl<Z: Zoo> Server<Z> {
         let Ok(request) = ConnectRequest::decode(&mut Reader::new(packet)) else {
             return self.hang_up(link, "its first packet is not a handshake", fx);
         };
+        self.stats.count(Counter::ConnectionRequests, 1);
         let ahead = request.last_zxid_seen > self.replica.applied;
         if ahead && !self.zoo.has(Mutation::ClientZxidUnchecked) {
             let why = format!(
@@ -88,6 +90,7 @@ impl<Z: Zoo> Server<Z> {
         self.move_session(session, link, fx);
         let conn = self.conns.get_mut(&link).expect("the link that spoke");
         conn.phase = Phase::Live { session, timeout_ms: greeting.timeout_ms };
+        self.stats.count(Counter::ConnectionsRevalidated, 1);
         self.greet(link, session, greeting, fx);
         fx.event(Event::SessionResumed { session });
     }
@@ -114,7 +117,7 @@ impl<Z: Zoo> Server<Z> {
         conn.forget_queue();
         while let Some(queued) = early.pop_front() {
             match queued {
-                Queued::Frame { frame, .. } => self.on_request(link, now, &frame, fx),
+                Queued::Frame(request) => self.on_request(link, now, &request.frame, fx),
                 Queued::Oversized { xid } => self.on_oversized(link, xid, fx),
                 Queued::Write { .. } | Queued::Sync { .. } => {
                     unreachable!("requests wait unopened until the session is open")

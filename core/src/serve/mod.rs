@@ -20,6 +20,7 @@ mod read;
 mod replica;
 mod requests;
 mod server;
+mod sizes;
 mod sweep;
 mod talk;
 
@@ -27,4 +28,4 @@ pub use lead::Forwarded;
 pub use learn::Asking;
 pub use replica::{Committed, Replica};
 pub use server::Server;
-pub use talk::Facts;
+pub use talk::{Facts, whitelist};

@@ -14,17 +14,16 @@
 //! server whose disk is slow shows committed transactions late. Java's leader may apply what it
 //! does not have durably itself, if enough followers have.
 
-use alloc::vec::Vec;
 use core::cmp::{max, min};
 
 use super::pending::{Origin, Pending, Proposal};
 use crate::{
     hash::Keyed,
-    id::{LinkId, OpId, Zxid},
+    id::{LinkId, OpId, SessionId, Zxid},
     io::{Effects, FileError, FileOutput},
     jute::{Malformed, Reader, Record},
     session::Sessions,
-    store::{Ids, LogWriter, Recovered, SnapshotNews, Snapshotter},
+    store::{Frozen, Ids, LogWriter, Recovered, SessionView, SnapshotNews, Snapshotter},
     time::{Instant, Now},
     tree::Tree,
     txn::{self, Outcome, Sink, Txn, TxnEntry},
@@ -211,12 +210,8 @@ impl<Z: Zoo> Replica<Z> {
         ids: &mut Ids,
         fx: &mut Effects,
     ) {
-        let mut sessions = Vec::with_capacity(self.sessions.freeze());
-        while self.sessions.freeze_next(1024, |session, timeout| sessions.push((session, timeout)))
-        {
-            fx.step();
-        }
-        snapshotter.start(&mut self.tree, sessions, self.applied, ids, fx);
+        let frozen = Frozen { tree: &mut self.tree, sessions: &mut self.sessions };
+        snapshotter.start(frozen, self.applied, ids, fx);
         self.log.roll();
     }
 
@@ -229,7 +224,8 @@ impl<Z: Zoo> Replica<Z> {
         ids: &mut Ids,
         fx: &mut Effects,
     ) -> Option<SnapshotNews> {
-        snapshotter.on_file(op, result, &mut self.tree, ids, fx)
+        let frozen = Frozen { tree: &mut self.tree, sessions: &mut self.sessions };
+        snapshotter.on_file(op, result, frozen, ids, fx)
     }
 
     /// Ends a turn of a server that is stopping: has the log write what is staged, and then say
@@ -244,5 +240,19 @@ impl<Z: Zoo> Replica<Z> {
             self.log.settle(ids, fx);
         }
         self.log.is_idle()
+    }
+}
+
+impl<Z: Zoo> SessionView for Sessions<Z> {
+    fn begin(&mut self) -> usize {
+        self.freeze()
+    }
+
+    fn next(&mut self, budget: usize, give: &mut dyn FnMut(SessionId, i32)) -> bool {
+        self.freeze_next(budget, give)
+    }
+
+    fn give_up(&mut self) {
+        self.thaw();
     }
 }

@@ -2,12 +2,14 @@
 //! Frames of clients: which are answered at once, which are proposed, and which wait.
 //!
 //! Replies keep the order of requests on a link. A read waits only while a write of the same link
-//! is on its way; a write never waits. Auth packets are answered out of turn, as in Java.
+//! is on its way; a write never waits. Auth packets are answered out of turn, as in Java; what came
+//! before one is judged without it.
 
 use alloc::format;
 
 use super::{
-    conn::{Phase, Queued},
+    answer::Call,
+    conn::{Deferred, Phase, Queued},
     learn::Duty,
     server::Server,
     stats::Counter,
@@ -30,6 +32,7 @@ impl<Z: Zoo> Server<Z> {
         conn.stats.received += 1;
         conn.heard = now.mono;
         self.stats.packets_received += 1;
+        self.stats.count(Counter::BytesReceived, length(frame));
         match (conn.phase, frame) {
             (Phase::Over, _) => {}
             (_, Frame::Nonsense { len }) => {
@@ -40,7 +43,8 @@ impl<Z: Zoo> Server<Z> {
             (_, Frame::Word(word)) => self.on_word(link, now, word, fx),
             (Phase::TraceMask, Frame::Packet(mask)) => self.on_trace_mask(link, mask, now, fx),
             (Phase::Opening { .. }, Frame::Packet(packet)) => {
-                conn.enqueue(link, Queued::Frame { frame: packet.into(), since: now.mono }, fx);
+                let queued = Queued::Frame(conn.defer(packet, now.mono));
+                conn.enqueue(link, queued, fx);
             }
             (Phase::Live { .. }, Frame::Packet(packet)) => self.on_request(link, now, packet, fx),
             (_, Frame::Oversized { len, head }) => {
@@ -61,15 +65,20 @@ impl<Z: Zoo> Server<Z> {
         let Ok(header) = RequestHeader::decode(&mut body) else {
             return self.hang_up(link, "a packet too short to be any request", fx);
         };
+        let op = OpCode::from_code(header.op);
+        let shows_who_it_is = matches!(op, Some(OpCode::Auth | OpCode::Sasl));
+        if !shows_who_it_is && !self.rules.schemes.admits(&conn.identities) {
+            return self.turn_out(link, header.xid, fx);
+        }
         // A closing session's requests are dropped: its connection is about to be hung up.
         if !self.zoo.has(Mutation::RequestsDoNotTouch)
             && !self.replica.sessions.touch(session, timeout_ms, now.mono)
         {
             return;
         }
-        let first = conn.queue.is_empty();
+        let (first, known) = (conn.queue.is_empty(), conn.identities.len());
         self.report(session, timeout_ms);
-        match OpCode::from_code(header.op) {
+        match op {
             Some(OpCode::Auth) => self.on_auth(link, header, &mut body, fx),
             Some(op) if op.is_write() => self.on_write(link, session, now, header, &mut body, fx),
             Some(OpCode::Sync) if !self.zoo.has(Mutation::SyncDoesNotWait) => {
@@ -80,18 +89,26 @@ impl<Z: Zoo> Server<Z> {
                         None
                     }
                 };
-                let queued = Queued::Sync { until, frame: packet.into(), since: now.mono };
+                let request = self.conns[&link].defer(packet, now.mono);
+                let queued = Queued::Sync { until, request };
                 self.wait_in_turn(link, queued, now.mono, fx);
             }
             _ if first || self.zoo.has(Mutation::ReadOvertakesWrite) => {
-                self.answer(link, now.mono, now.mono, header, &mut body, fx);
+                let call = Call { link, since: now.mono, known, now: now.mono };
+                self.answer(call, header, &mut body, fx);
             }
             _ => {
-                let queued = Queued::Frame { frame: packet.into(), since: now.mono };
                 let conn = self.conns.get_mut(&link).expect("it is still up");
+                let queued = Queued::Frame(conn.defer(packet, now.mono));
                 conn.enqueue(link, queued, fx);
             }
         }
+    }
+
+    /// A request of someone who has to show first who it is (`enforce.auth.schemes`).
+    fn turn_out(&mut self, link: LinkId, xid: i32, fx: &mut Effects) {
+        self.answer_apart(link, xid, ErrorCode::SessionClosedRequireSaslAuth, fx);
+        self.hang_up(link, "it has proved none of the identities that enforce.auth asks for", fx);
     }
 
     /// Puts something behind whatever waits on its link, and looks whether it need wait at all.
@@ -161,23 +178,29 @@ impl<Z: Zoo> Server<Z> {
         let address = conn.peer.ip();
         let judged = self.rules.schemes.authenticate(scheme, auth, address, &mut conn.identities);
         let err = judged.err().unwrap_or(ErrorCode::Ok);
-        let sent = fx.send(link, |out| {
-            let mark = begin_frame(out);
-            ReplyHeader { xid: header.xid, zxid: Zxid::ZERO, err: err.code() }.encode(out);
-            end_frame(out, mark);
-        });
-        conn.sent(link, sent, fx);
+        self.answer_apart(link, header.xid, err, fx);
         if err != ErrorCode::Ok {
             self.stats.count(Counter::AuthFailed, 1);
             self.hang_up(link, "it failed to authenticate", fx);
         }
     }
 
+    /// Answers with a header alone, out of turn and of no point in history.
+    fn answer_apart(&mut self, link: LinkId, xid: i32, err: ErrorCode, fx: &mut Effects) {
+        let conn = self.conns.get_mut(&link).expect("a request comes on a link that is up");
+        let sent = fx.send(link, |out| {
+            let mark = begin_frame(out);
+            ReplyHeader { xid, zxid: Zxid::ZERO, err: err.code() }.encode(out);
+            end_frame(out, mark);
+        });
+        conn.sent(link, sent, fx);
+    }
+
     /// Answers what waits on a link, up to the next write that is still on its way.
     pub(super) fn drain(&mut self, link: LinkId, now: Instant, fx: &mut Effects) {
         while let Some(conn) = self.conns.get_mut(&link) {
             match conn.queue.front() {
-                Some(Queued::Frame { .. } | Queued::Oversized { .. }) => {}
+                Some(Queued::Frame(_) | Queued::Oversized { .. }) => {}
                 Some(Queued::Sync { until: None, .. }) => return,
                 Some(Queued::Sync { until: Some(until), .. }) if *until <= self.replica.applied => {
                 }
@@ -193,10 +216,11 @@ impl<Z: Zoo> Server<Z> {
                 Queued::Oversized { xid } => {
                     self.answer_error(link, xid, ErrorCode::MarshallingError, fx);
                 }
-                Queued::Frame { frame, since } | Queued::Sync { frame, since, .. } => {
+                Queued::Frame(request) | Queued::Sync { request, .. } => {
+                    let Deferred { frame, since, known } = request;
                     let mut body = Reader::new(&frame);
                     let header = RequestHeader::decode(&mut body).expect("it was read before");
-                    self.answer(link, since, now, header, &mut body, fx);
+                    self.answer(Call { link, since, known, now }, header, &mut body, fx);
                 }
                 Queued::Write { answer, .. } => {
                     let answer = answer.expect("it was just looked at");
@@ -206,5 +230,14 @@ impl<Z: Zoo> Server<Z> {
                 }
             }
         }
+    }
+}
+
+/// How many bytes a frame was on the wire.
+fn length(frame: Frame<'_>) -> u64 {
+    match frame {
+        Frame::Packet(packet) => 4 + packet.len() as u64,
+        Frame::Oversized { len, .. } => 4 + u64::from(len),
+        Frame::Word(_) | Frame::Nonsense { .. } => 4,
     }
 }

@@ -27,7 +27,7 @@ use super::{
     learn::{Duty, Upward},
     prep::{Prep, Rules},
     replica::Replica,
-    stats::{Counter, Stats},
+    stats::{Counter, Measure, Stats},
     sweep::Sweep,
     talk::{Facts, Talk},
 };
@@ -81,6 +81,8 @@ pub struct Server<Z: Zoo> {
     /// What four-letter words know, and their unfinished answers.
     pub(super) talk: Talk,
     pub(super) sweep: Sweep,
+    /// When the log's batch in flight was ordered.
+    batch_since: Instant,
 }
 
 impl<Z: Zoo> Server<Z> {
@@ -110,8 +112,15 @@ impl<Z: Zoo> Server<Z> {
             stats: Stats::new(),
             talk: Talk::new(facts, &config, now),
             sweep: Sweep::new(now.mono, config.containers.check_interval_ms),
+            batch_since: now.mono,
             config,
         }
+    }
+
+    /// Notes how long the start took, and how many transactions were replayed in it.
+    pub fn note_start(&mut self, took: Duration, replayed: u64) {
+        self.stats.time(Measure::DbInitTime, took);
+        self.stats.measure(Measure::TxnsLoaded, replayed);
     }
 
     /// Its copy of history.
@@ -134,6 +143,7 @@ impl<Z: Zoo> Server<Z> {
         self.conns.insert(link, Conn::new(peer, now));
         *self.per_address.entry(peer.ip()).or_default() += 1;
         if let Some(why) = crowded {
+            self.stats.count(Counter::ConnectionsRejected, 1);
             return self.hang_up(link, &why, fx);
         }
         let patience = u64::from(self.config.clients.sessionless_timeout_ms);
@@ -174,6 +184,7 @@ impl<Z: Zoo> Server<Z> {
         while let Some((_, link)) = self.sessionless.pop_front_if(|(due, _)| *due <= now.mono) {
             let fresh = self.conns.get(&link).is_some_and(|conn| conn.session().is_none());
             if fresh {
+                self.stats.count(Counter::SessionlessExpired, 1);
                 self.hang_up(link, "it opened no session in time", fx);
             }
         }
@@ -197,6 +208,21 @@ impl<Z: Zoo> Server<Z> {
         timers.into_iter().flatten().min()
     }
 
+    /// Ends a turn: what was staged for the log becomes a batch, unless one is under way.
+    pub fn flush(&mut self, now: Now, ids: &mut Ids, fx: &mut Effects) {
+        self.talk.sizes.look(ids, fx);
+        let before = self.replica.log.ordered();
+        self.replica.flush(ids, fx);
+        let ordered = self.replica.log.ordered();
+        if ordered > before {
+            // An epoch's first batch begins where its counter does.
+            let same = ordered.epoch() == before.epoch();
+            let begin = if same { before.counter() } else { 0 };
+            self.batch_since = now.mono;
+            self.stats.measure(Measure::BatchSize, u64::from(ordered.counter() - begin));
+        }
+    }
+
     fn expire_sessions(&mut self, now: Now, fx: &mut Effects) {
         for _ in 0..EXPIRED_PER_TURN {
             let Some(session) = self.replica.sessions.expire(now.mono) else { break };
@@ -207,7 +233,8 @@ impl<Z: Zoo> Server<Z> {
         }
     }
 
-    /// An operation of the log ended: what is durable now is applied and answered.
+    /// An operation of the log ended: what is durable now is applied and answered; or one of those
+    /// that look how much the data directories hold.
     pub fn on_file(
         &mut self,
         now: Now,
@@ -216,14 +243,18 @@ impl<Z: Zoo> Server<Z> {
         ids: &mut Ids,
         fx: &mut Effects,
     ) {
-        if self.replica.on_file(op, result, ids, fx) {
+        if self.talk.sizes.owns(op) {
+            self.on_sizes(op, result, now, fx);
+        } else if self.replica.on_file(op, result, ids, fx) {
+            self.stats.time(Measure::FsyncTime, now.mono - self.batch_since);
             self.apply_next_ones(now, fx);
         }
     }
 
-    /// An operation of a snapshot ended.
+    /// An operation of a snapshot that began `took` ago ended.
     pub fn on_snapshot_file(
         &mut self,
+        took: Duration,
         snapshotter: &mut Snapshotter<Z>,
         op: OpId,
         result: &Result<FileOutput<'_>, FileError>,
@@ -231,8 +262,10 @@ impl<Z: Zoo> Server<Z> {
         fx: &mut Effects,
     ) -> Option<SnapshotNews> {
         let news = self.replica.on_snapshot_file(snapshotter, op, result, ids, fx);
-        if let Some(SnapshotNews::Failed { .. }) = news {
-            self.stats.count(Counter::SnapshotErrors, 1);
+        match news {
+            Some(SnapshotNews::Done { .. }) => self.stats.time(Measure::SnapshotTime, took),
+            Some(SnapshotNews::Failed { .. }) => self.stats.count(Counter::SnapshotErrors, 1),
+            None => {}
         }
         news
     }
@@ -246,6 +279,7 @@ impl<Z: Zoo> Server<Z> {
     pub(super) fn hang_up(&mut self, link: LinkId, why: &str, fx: &mut Effects) {
         let Some(conn) = self.conns.get_mut(&link) else { return };
         if conn.phase != Phase::Over {
+            self.stats.count(Counter::ConnectionsDropped, 1);
             let session = conn.session();
             conn.hang_up(link, fx);
             self.watches.drop_link(link);
@@ -312,26 +346,26 @@ impl<Z: Zoo> Server<Z> {
 
     /// Tells a link the events that are pending for it, ahead of any answer.
     pub(super) fn tell_pending(&mut self, link: LinkId, fx: &mut Effects) {
-        let mut told =
-            Told { conns: &mut self.conns, schemes: &self.rules.schemes, unread: Vec::new() };
+        let mut told = Told::new(&mut self.conns, &self.rules.schemes);
         self.watches.flush_link(link, &mut |link, event, acl| told.tell(link, event, acl, fx));
-        let unread = told.unread;
-        self.hang_up_unread(unread, fx);
+        let telling = told.telling;
+        self.after_telling(telling, fx);
     }
 
     fn step_watches(&mut self, fx: &mut Effects) {
         if self.watches.is_busy() {
-            let mut told =
-                Told { conns: &mut self.conns, schemes: &self.rules.schemes, unread: Vec::new() };
+            let mut told = Told::new(&mut self.conns, &self.rules.schemes);
             self.watches
                 .step(TOLD_PER_TURN, &mut |link, event, acl| told.tell(link, event, acl, fx));
-            let unread = told.unread;
-            self.hang_up_unread(unread, fx);
+            let telling = told.telling;
+            self.after_telling(telling, fx);
         }
     }
 
-    pub(super) fn hang_up_unread(&mut self, unread: Vec<LinkId>, fx: &mut Effects) {
-        for link in unread {
+    /// Counts what was told, and hangs up on those who owe too much.
+    pub(super) fn after_telling(&mut self, telling: Telling, fx: &mut Effects) {
+        self.stats.count(Counter::WatchBytes, telling.bytes);
+        for link in telling.unread {
             self.hang_up(link, "it does not read what it is sent", fx);
         }
     }
@@ -344,7 +378,9 @@ fn rules(config: &ServerConfig) -> Rules {
         schemes: Schemes {
             skip_acl: security.skip_acl,
             digest: security.digest_scheme,
+            digest_algorithm: security.digest_algorithm,
             super_digest: security.super_digest.as_ref().map(|text| text.as_bytes().into()),
+            required: security.required_schemes.iter().map(|name| name.as_bytes().into()).collect(),
         },
         extended_types: security.extended_types,
         enforce_quota: security.enforce_quota,
@@ -360,11 +396,23 @@ fn rules(config: &ServerConfig) -> Rules {
 pub(super) struct Told<'a> {
     pub conns: &'a mut BTreeMap<LinkId, Conn>,
     pub schemes: &'a Schemes,
-    /// Links that owe too much to be told more.
-    pub unread: Vec<LinkId>,
+    pub telling: Telling,
 }
 
-impl Told<'_> {
+/// What came of telling events.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    /// Bytes that were sent.
+    bytes: u64,
+    /// Links that owe too much to be told more.
+    unread: Vec<LinkId>,
+}
+
+impl<'a> Told<'a> {
+    pub fn new(conns: &'a mut BTreeMap<LinkId, Conn>, schemes: &'a Schemes) -> Told<'a> {
+        Told { conns, schemes, telling: Telling::default() }
+    }
+
     pub fn tell(&mut self, link: LinkId, event: &[u8], acl: &AclList, fx: &mut Effects) {
         let Some(conn) = self.conns.get_mut(&link) else { return };
         if conn.phase == Phase::Over
@@ -373,9 +421,10 @@ impl Told<'_> {
             return;
         }
         if conn.unsent() > MAX_UNREAD {
-            return self.unread.push(link);
+            return self.telling.unread.push(link);
         }
         let sent = fx.send(link, |out| out.extend_from_slice(event));
+        self.telling.bytes += sent as u64;
         conn.sent(link, sent, fx);
     }
 }

@@ -72,10 +72,6 @@ named! {
         SnapshotTime = "snapshottime",
         /// Start-up as a whole.
         DbInitTime = "dbinittime",
-        /// Loading the snapshot at start-up.
-        SnapLoadTime = "startup_snap_load_time",
-        /// Replaying the log at start-up.
-        TxnsLoadTime = "startup_txns_load_time",
         /// A read, from its arrival to its reply.
         ReadLatency = "readlatency",
         /// A write, from its arrival to its reply.

@@ -11,6 +11,7 @@ use core::time::Duration;
 use super::{
     conn::{Conn, Phase},
     server::Server,
+    sizes::Sizes,
     stats::Stats,
     words::{
         Answer, Conf, Connection, DEFAULT_TRACE_MASK, Ephemeral, Figures, Server as Figure,
@@ -19,8 +20,8 @@ use super::{
 };
 use crate::{
     config::{Endpoint, ServerConfig},
-    id::{LinkId, SessionId, Zxid},
-    io::Effects,
+    id::{LinkId, OpId, SessionId, Zxid},
+    io::{Dir, Effects, FileError, FileOutput},
     jute::Reader,
     session::Bucket,
     time::{Instant, Now},
@@ -66,23 +67,21 @@ pub(super) struct Talk {
     since: Instant,
     answers: BTreeMap<LinkId, Answer>,
     digests: VecDeque<(Zxid, u64)>,
-    /// Bytes below the folders of snapshots and of logs, as last listed.
-    sizes: (u64, u64),
+    /// How much the data directories hold.
+    pub sizes: Sizes,
 }
 
 impl Talk {
     pub fn new(facts: Facts, config: &ServerConfig, now: Now) -> Talk {
-        let allowed = |word: &&Word| config.four_letter_words.allows(word.text());
-        let allowed: Vec<&str> = Word::ALL.iter().filter(allowed).map(|word| word.text()).collect();
         Talk {
             facts,
-            whitelist: Whitelist::parse(&allowed.join(","), config.read_only_mode),
+            whitelist: whitelist(config),
             trace_mask: DEFAULT_TRACE_MASK,
             now,
             since: now.mono,
             answers: BTreeMap::new(),
             digests: VecDeque::new(),
-            sizes: (0, 0),
+            sizes: Sizes::default(),
         }
     }
 
@@ -97,6 +96,13 @@ impl Talk {
     }
 }
 
+/// The words that a configuration allows.
+pub fn whitelist(config: &ServerConfig) -> Whitelist {
+    let allowed = |word: &&Word| config.four_letter_words.allows(word.text());
+    let allowed: Vec<&str> = Word::ALL.iter().filter(allowed).map(|word| word.text()).collect();
+    Whitelist::parse(&allowed.join(","), config.read_only_mode)
+}
+
 impl<Z: Zoo> Server<Z> {
     /// A word came.
     pub(super) fn on_word(&mut self, link: LinkId, now: Now, word: [u8; 4], fx: &mut Effects) {
@@ -106,14 +112,38 @@ impl<Z: Zoo> Server<Z> {
             conn.phase = Phase::TraceMask;
             return;
         }
+        if !self.talk.whitelist.allows(word) {
+            let mut text = Vec::new();
+            refuse(word, self.talk.whitelist, &mut text);
+            self.say(link, &text, fx);
+            return self.end_if_said(link, fx);
+        }
+        match word {
+            Word::Dirs | Word::Conf => self.talk.sizes.await_look(link, word),
+            _ => self.begin_answer(link, word, now, fx),
+        }
+    }
+
+    /// A look at the data directories goes on; whoever waited for its end is answered then.
+    pub(super) fn on_sizes(
+        &mut self,
+        op: OpId,
+        result: &Result<FileOutput<'_>, FileError>,
+        now: Now,
+        fx: &mut Effects,
+    ) {
+        for (link, word) in self.talk.sizes.on_file(op, result) {
+            if self.conns.get(&link).is_some_and(Conn::is_up) {
+                self.begin_answer(link, word, now, fx);
+            }
+        }
+    }
+
+    fn begin_answer(&mut self, link: LinkId, word: Word, now: Now, fx: &mut Effects) {
         self.talk.now = now;
         let mut text = Vec::new();
-        if self.talk.whitelist.allows(word) {
-            let answer = Answer::begin(word, self, &mut text);
-            self.talk.answers.insert(link, answer);
-        } else {
-            refuse(word, self.talk.whitelist, &mut text);
-        }
+        let answer = Answer::begin(word, self, &mut text);
+        self.talk.answers.insert(link, answer);
         self.say(link, &text, fx);
         self.go_on_talking(now, fx);
         self.end_if_said(link, fx);
@@ -186,14 +216,14 @@ impl<Z: Zoo> Figures for Server<Z> {
             outstanding: self.replica.pending.len(),
             nodes: self.replica.tree.node_count(),
             ephemerals: self.replica.tree.ephemerals_count(),
-            ephemeral_owners: self.replica.tree.ephemeral_owners().len(),
+            ephemeral_owners: self.replica.tree.ephemeral_owners_count(),
             data_size: self.replica.tree.approximate_data_size(),
             sessions: self.replica.sessions.len(),
             watches: self.watches.summary(),
             files: self.talk.facts.max_files.map(|max| (self.conns.len() as u64, max)),
             trace_mask: self.talk.trace_mask,
-            data_dir_size: self.talk.sizes.0,
-            log_dir_size: self.talk.sizes.1,
+            data_dir_size: self.talk.sizes.of(Dir::Snap),
+            log_dir_size: self.talk.sizes.of(Dir::Log),
         }
     }
 

@@ -43,13 +43,13 @@ mod words;
 mod writer;
 
 #[cfg(test)]
-mod test_disk;
+pub(crate) mod test_disk;
 
 pub use epochs::{EpochReader, Epochs};
 pub use purge::{LEAST_RETAINED, Purge, PurgeNews};
 pub use recovery::{LOCK_NAME, Recovered, Recovery, RecoveryConfig};
 pub use replay::SessionTimeouts;
-pub use snapshotter::{SnapshotNews, Snapshotter};
+pub use snapshotter::{Frozen, Listed, SessionView, SnapshotNews, Snapshotter};
 pub use writer::{LogConfig, LogWriter, MARK_LAG};
 
 use crate::id::{FileId, LaneId, OpId};

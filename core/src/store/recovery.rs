@@ -15,7 +15,7 @@
 use alloc::{collections::VecDeque, string::String, sync::Arc, vec::Vec};
 
 use super::{
-    Ids, LogConfig, LogWriter, SessionTimeouts, SnapshotNews, Snapshotter,
+    Frozen, Ids, Listed, LogConfig, LogWriter, SessionTimeouts, SnapshotNews, Snapshotter,
     plan::{LogEnd, Plan, Verdict},
     replay::{Loading, Replay},
     words,
@@ -126,6 +126,8 @@ pub struct Recovery<Z: Zoo> {
     /// The last good transaction in the log being read, or the one before its name's.
     seen: Zxid,
     snapshotter: Snapshotter<Z>,
+    /// The sessions for the first snapshot, where there is none.
+    first_sessions: Listed,
     halted: bool,
 }
 
@@ -151,6 +153,7 @@ impl<Z: Zoo> Recovery<Z> {
             scanner: LogScanner::new(0),
             seen: Zxid::ZERO,
             snapshotter: Snapshotter::new(zoo),
+            first_sessions: Listed::default(),
             halted: false,
         };
         let make = config.make;
@@ -179,8 +182,8 @@ impl<Z: Zoo> Recovery<Z> {
         fx: &mut Effects,
     ) -> Option<Recovered<Z>> {
         if self.snapshotter.owns(op) {
-            let tree = &mut self.state.tree;
-            match self.snapshotter.on_file(op, result, tree, ids, fx)? {
+            let frozen = Frozen { tree: &mut self.state.tree, sessions: &mut self.first_sessions };
+            match self.snapshotter.on_file(op, result, frozen, ids, fx)? {
                 SnapshotNews::Done { zxid, .. } => {
                     self.snapshot = Some(zxid);
                     self.tidy(ids, fx);
@@ -458,8 +461,10 @@ impl<Z: Zoo> Recovery<Z> {
         if self.snapshot.is_some() {
             return self.tidy(ids, fx);
         }
-        let sessions = self.state.sessions.iter().map(|(id, timeout)| (*id, *timeout)).collect();
-        self.snapshotter.start(&mut self.state.tree, sessions, last, ids, fx);
+        let sessions = self.state.sessions.iter().map(|(id, timeout)| (*id, *timeout));
+        self.first_sessions = Listed::new(sessions);
+        let frozen = Frozen { tree: &mut self.state.tree, sessions: &mut self.first_sessions };
+        self.snapshotter.start(frozen, last, ids, fx);
     }
 
     /// Everything is read: removes what is unfinished, notes whose files these are, and has the

@@ -8,8 +8,8 @@
 //!                      +---------- any failure ------------+--> close, unlink ------> Idle, Failed
 //! ```
 //!
-//! A snapshot is the tree, the sessions and the last transaction at the moment of `start`: the
-//! tree is frozen there, and keeps of itself what changes later. One piece is in flight at a time,
+//! A snapshot is the tree, the sessions and the last transaction at the moment of `start`: both
+//! are frozen there, and keep of themselves what changes later. One piece is in flight at a time,
 //! and what was written is synced every so often: the disk sets the pace, and a sync of the log
 //! never finds more than a few megabytes of snapshot in its way.
 
@@ -27,6 +27,13 @@ use crate::{
 
 /// Bytes in a piece, about.
 const PIECE: usize = 64 << 10;
+
+/// Sessions looked at for a piece; the table has free places, too, so it is not the bytes that
+/// bound this.
+const SESSIONS: usize = 8 << 10;
+
+/// Sessions looked at in a step.
+const SESSIONS_PER_STEP: usize = 256;
 
 /// Bytes from one sync to the next.
 const SYNC_EVERY: u64 = 4 << 20;
@@ -46,6 +53,48 @@ pub enum SnapshotNews {
         /// The last transaction in it.
         zxid: Zxid,
     },
+}
+
+/// What a snapshot is of, as it stood at the start.
+pub struct Frozen<'a> {
+    /// The znodes.
+    pub tree: &'a mut Tree,
+    /// The sessions.
+    pub sessions: &'a mut dyn SessionView,
+}
+
+/// The sessions at one moment, handed out by and by while others come and go.
+pub trait SessionView {
+    /// Fixes the moment, and says how many sessions [`SessionView::next`] will give.
+    fn begin(&mut self) -> usize;
+    /// Gives the next ones, in at most `budget` steps; false once that was all.
+    fn next(&mut self, budget: usize, give: &mut dyn FnMut(SessionId, i32)) -> bool;
+    /// Gives up before the end.
+    fn give_up(&mut self);
+}
+
+/// A list that nobody changes meanwhile.
+#[derive(Clone, Debug, Default)]
+pub struct Listed(vec::IntoIter<(SessionId, i32)>);
+
+impl Listed {
+    /// These sessions and their timeouts in milliseconds.
+    pub fn new(sessions: impl Iterator<Item = (SessionId, i32)>) -> Listed {
+        Listed(sessions.collect::<Vec<_>>().into_iter())
+    }
+}
+
+impl SessionView for Listed {
+    fn begin(&mut self) -> usize {
+        self.0.len()
+    }
+
+    fn next(&mut self, budget: usize, give: &mut dyn FnMut(SessionId, i32)) -> bool {
+        self.0.by_ref().take(budget).for_each(|(session, timeout_ms)| give(session, timeout_ms));
+        self.0.len() > 0
+    }
+
+    fn give_up(&mut self) {}
 }
 
 /// The writer of snapshots.
@@ -75,7 +124,8 @@ struct Job {
     seal: SnapshotSeal,
     /// The piece being filled.
     piece: Vec<u8>,
-    sessions: vec::IntoIter<(SessionId, i32)>,
+    /// Whether sessions are still to be written.
+    sessions_left: bool,
     stage: Stage,
     /// The operations to end, in order.
     wait: Vec<OpId>,
@@ -107,14 +157,8 @@ impl<Z: Zoo> Snapshotter<Z> {
     ///
     /// # Panics
     /// Unless [`Snapshotter::is_idle`].
-    pub fn start(
-        &mut self,
-        tree: &mut Tree,
-        sessions: Vec<(SessionId, i32)>,
-        zxid: Zxid,
-        ids: &mut Ids,
-        fx: &mut Effects,
-    ) {
+    pub fn start(&mut self, frozen: Frozen<'_>, zxid: Zxid, ids: &mut Ids, fx: &mut Effects) {
+        let Frozen { tree, sessions } = frozen;
         assert!(self.is_idle(), "one snapshot at a time");
         // Java has no digest before the first transaction and writes zero.
         let digest = if zxid == Zxid::ZERO { 0 } else { tree.digest() };
@@ -127,9 +171,9 @@ impl<Z: Zoo> Snapshotter<Z> {
             file: ids.file(),
             len: 0,
             unsynced: 0,
-            seal: SnapshotSeal::begin(sessions.len(), &mut piece),
+            seal: SnapshotSeal::begin(sessions.begin(), &mut piece),
             piece,
-            sessions: sessions.into_iter(),
+            sessions_left: true,
             stage: Stage::Creating,
             wait: Vec::new(),
         };
@@ -147,12 +191,12 @@ impl<Z: Zoo> Snapshotter<Z> {
         }
     }
 
-    /// An operation of this machine ended; `tree` is the one that was frozen.
+    /// An operation of this machine ended; `frozen` is what the start was given.
     pub fn on_file(
         &mut self,
         op: OpId,
         result: &Result<FileOutput<'_>, FileError>,
-        tree: &mut Tree,
+        frozen: Frozen<'_>,
         ids: &mut Ids,
         fx: &mut Effects,
     ) -> Option<SnapshotNews> {
@@ -169,7 +213,7 @@ impl<Z: Zoo> Snapshotter<Z> {
             State::Writing(job) => {
                 job.wait.retain(|waiting| *waiting != op);
                 if let Err(error) = result {
-                    let (zxid, wait) = job.give_up(error, tree, ids, fx);
+                    let (zxid, wait) = job.give_up(error, frozen, ids, fx);
                     if wait.is_empty() {
                         self.state = State::Idle;
                         return Some(SnapshotNews::Failed { zxid });
@@ -177,7 +221,7 @@ impl<Z: Zoo> Snapshotter<Z> {
                     self.state = State::Clearing(zxid, wait);
                     return None;
                 }
-                let done = job.go_on(self.zoo, tree, ids, fx)?;
+                let done = job.go_on(self.zoo, frozen, ids, fx)?;
                 self.state = State::Idle;
                 Some(done)
             }
@@ -196,7 +240,7 @@ impl Job {
     fn go_on(
         &mut self,
         zoo: impl Zoo,
-        tree: &mut Tree,
+        frozen: Frozen<'_>,
         ids: &mut Ids,
         fx: &mut Effects,
     ) -> Option<SnapshotNews> {
@@ -205,7 +249,7 @@ impl Job {
             Stage::Naming if self.wait.len() <= 2 => self.stage = Stage::Named,
             Stage::Creating | Stage::Pieces if self.wait.is_empty() => {
                 self.stage = Stage::Pieces;
-                self.next_piece(zoo, tree, ids, fx);
+                self.next_piece(zoo, frozen, ids, fx);
             }
             _ => {}
         }
@@ -213,15 +257,12 @@ impl Job {
         done.then_some(SnapshotNews::Done { zxid: self.zxid, len: self.len })
     }
 
-    fn next_piece(&mut self, zoo: impl Zoo, tree: &mut Tree, ids: &mut Ids, fx: &mut Effects) {
+    fn next_piece(&mut self, zoo: impl Zoo, frozen: Frozen<'_>, ids: &mut Ids, fx: &mut Effects) {
+        let Frozen { tree, sessions } = frozen;
         fx.step();
-        while self.piece.len() < PIECE
-            && let Some((session, timeout_ms)) = self.sessions.next()
-        {
-            self.seal.session(session, timeout_ms, &mut self.piece);
-        }
+        self.next_sessions(sessions, fx);
         let room = PIECE.saturating_sub(self.piece.len());
-        let complete = room > 0 && tree.freeze_next(&mut self.piece, room);
+        let complete = room > 0 && !self.sessions_left && tree.freeze_next(&mut self.piece, room);
         self.seal.cover(&self.piece);
         if complete {
             self.seal.clone().end(self.digest, &mut self.piece);
@@ -237,6 +278,19 @@ impl Job {
         } else if self.unsynced >= SYNC_EVERY {
             self.unsynced = 0;
             self.order(FileOp::Sync { file }, ids, fx);
+        }
+    }
+
+    /// Adds sessions to the piece, a bounded number of them.
+    fn next_sessions(&mut self, sessions: &mut dyn SessionView, fx: &mut Effects) {
+        let Job { seal, piece, .. } = self;
+        for _ in 0..SESSIONS / SESSIONS_PER_STEP {
+            if !self.sessions_left || piece.len() >= PIECE {
+                return;
+            }
+            fx.step();
+            let mut put = |session, timeout_ms| seal.session(session, timeout_ms, piece);
+            self.sessions_left = sessions.next(SESSIONS_PER_STEP, &mut put);
         }
     }
 
@@ -256,13 +310,14 @@ impl Job {
     fn give_up(
         &mut self,
         error: &FileError,
-        tree: &mut Tree,
+        frozen: Frozen<'_>,
         ids: &mut Ids,
         fx: &mut Effects,
     ) -> (Zxid, Vec<OpId>) {
-        if tree.is_frozen() {
-            tree.thaw();
+        if frozen.tree.is_frozen() {
+            frozen.tree.thaw();
         }
+        frozen.sessions.give_up();
         fx.event(Event::Note { level: Level::Error, text: failure_text(self.zxid, error) });
         if self.stage != Stage::Creating {
             self.lane = ids.lane();

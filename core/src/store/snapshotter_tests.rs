@@ -17,6 +17,7 @@ struct Bench {
     disk: TestDisk,
     snapshotter: Snapshotter<Sound>,
     tree: Tree,
+    sessions: Listed,
     ids: Ids,
     fx: Effects,
     news: Vec<SnapshotNews>,
@@ -30,6 +31,7 @@ impl Bench {
             disk: TestDisk::new(),
             snapshotter: Snapshotter::new(Sound),
             tree,
+            sessions: Listed::default(),
             ids: Ids::new(),
             fx: Effects::new(),
             news: Vec::new(),
@@ -37,9 +39,10 @@ impl Bench {
     }
 
     fn start(&mut self, zxid: i64) {
-        let sessions = (1..=3).map(|id| (SessionId(id), 4000)).collect();
+        self.sessions = Listed::new((1..=3).map(|id| (SessionId(id), 4000)));
         let (ids, fx) = (&mut self.ids, &mut self.fx);
-        self.snapshotter.start(&mut self.tree, sessions, Zxid(zxid), ids, fx);
+        let frozen = Frozen { tree: &mut self.tree, sessions: &mut self.sessions };
+        self.snapshotter.start(frozen, Zxid(zxid), ids, fx);
         self.disk.take(fx);
     }
 
@@ -47,8 +50,9 @@ impl Bench {
         let Some(done) = self.disk.step(false) else { return false };
         assert!(self.snapshotter.owns(done.op));
         let result = done.result.as_ref().map(|done| done.view()).map_err(Clone::clone);
-        let (tree, ids, fx) = (&mut self.tree, &mut self.ids, &mut self.fx);
-        self.news.extend(self.snapshotter.on_file(done.op, &result, tree, ids, fx));
+        let (ids, fx) = (&mut self.ids, &mut self.fx);
+        let frozen = Frozen { tree: &mut self.tree, sessions: &mut self.sessions };
+        self.news.extend(self.snapshotter.on_file(done.op, &result, frozen, ids, fx));
         self.disk.take(fx);
         true
     }

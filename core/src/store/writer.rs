@@ -170,6 +170,11 @@ impl<Z: Zoo> LogWriter<Z> {
         self.durable
     }
 
+    /// The last transaction whose write was ordered; a batch is what comes between two of these.
+    pub fn ordered(&self) -> Zxid {
+        self.flown
+    }
+
     /// The last transaction that was staged.
     pub fn appended(&self) -> Zxid {
         self.appended

@@ -101,6 +101,7 @@ impl Tree {
         (special.mtime, special.mzxid, special.version) = (time, zxid, version);
         self.add(at, path);
         let more = len(data) - len_of(before);
+        self.nodes.count_above(at, 0, more);
         self.data_size = self.data_size.wrapping_add_signed(more);
         self.account(path, more, 0);
         Ok(NodeId(at))
@@ -176,6 +177,7 @@ impl Tree {
         node.set_stat(path, stat);
         self.nodes.get_mut(parent).special_mut(parent_path);
         self.nodes.link_child(at);
+        self.nodes.count_above(at, 1, len(data));
         let (nodes, hash) = (&self.nodes, self.hash);
         let rehash = |at| hash_name(hash, nodes.get(at).parent, nodes.get(at).name());
         self.index.insert(hash_name(hash, parent, name), at, rehash);
@@ -195,6 +197,7 @@ impl Tree {
         self.data_size -= size(path, node.data());
         self.index.remove(hash_name(self.hash, parent, node.name()), at);
         self.leave_ring(at, owner);
+        self.nodes.count_above(at, -1, -bytes);
         self.nodes.unlink_child(at);
         self.nodes.remove(at);
         self.quotas -= u32::from(quota::is_limit(path));
@@ -229,6 +232,7 @@ impl Tree {
         let node = self.nodes.get_mut(at);
         let more = len_of(data.len()) - len_of(node.data_len());
         node.set_data(&path, Some(data));
+        self.nodes.count_above(at, 0, more);
         self.data_size = self.data_size.wrapping_add_signed(more);
         self.add(at, &path);
     }
@@ -311,7 +315,7 @@ fn len(data: Option<&[u8]>) -> i64 {
     len_of(data.unwrap_or_default().len())
 }
 
-fn len_of(len: usize) -> i64 {
+pub(super) fn len_of(len: usize) -> i64 {
     i64::try_from(len).expect("lengths are bounded by the frame limit")
 }
 

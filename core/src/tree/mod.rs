@@ -186,6 +186,11 @@ impl Tree {
         self.node(node).children()
     }
 
+    /// How many znodes lie below one. Every change keeps count of it, so that nobody has to walk.
+    pub fn descendants(&self, node: NodeId) -> u32 {
+        self.node(node).below().0
+    }
+
     /// The znode after `at` on the walk over all descendants of `top`, parents first; `top` itself
     /// begins it.
     pub fn walk_next(&self, top: NodeId, at: NodeId) -> Option<NodeId> {
@@ -250,6 +255,11 @@ impl Tree {
         let mut owners: Vec<_> = rings.filter(|ring| ring.len > 0).map(|r| r.session).collect();
         owners.sort_unstable();
         owners
+    }
+
+    /// How many sessions have ephemeral znodes.
+    pub fn ephemeral_owners_count(&self) -> usize {
+        self.rings.len()
     }
 
     /// How many ephemeral znodes there are.

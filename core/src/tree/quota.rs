@@ -9,7 +9,7 @@
 use alloc::{string::String, vec::Vec};
 use core::fmt::Write;
 
-use super::{NodeId, Tree, slab::NONE, slab::ROOT};
+use super::{NodeId, Tree, change::len_of, slab::NONE, slab::ROOT};
 
 /// Below this are limits and usage.
 pub const QUOTA: &[u8] = b"/zookeeper/quota";
@@ -195,19 +195,15 @@ impl Tree {
         }
     }
 
-    /// Counts the usage of the quota whose limits and usage are children of `at`. This walks the
-    /// whole subtree: setting a quota is the one change whose cost is not its own size.
+    /// Counts the usage of the quota whose limits and usage are children of `at`.
     fn recount(&mut self, at: u32) {
         let Some(stats) = self.locate_child(at, STATS) else { return };
         let path = self.stored_path(at);
-        let (mut count, mut bytes) = (0_i64, 0_i64);
-        if let Some(top) = self.find(&path[QUOTA.len()..]) {
-            let walk = core::iter::successors(Some(top), |at| self.walk_next(top, *at));
-            for NodeId(node) in walk {
-                count += 1;
-                bytes += i64::try_from(self.nodes.get(node).data_len()).expect("a length");
-            }
-        }
+        let (count, bytes) = self.find(&path[QUOTA.len()..]).map_or((0, 0), |NodeId(top)| {
+            let top = self.nodes.get(top);
+            let (below, bytes) = top.below();
+            (i64::from(below) + 1, i64::try_from(bytes).expect("a size") + len_of(top.data_len()))
+        });
         let mut usage = Numbers::default();
         usage.set(b"count", count);
         usage.set(b"bytes", bytes);

@@ -71,6 +71,10 @@ pub(super) struct Special {
     body_crc: u32,
     pub(super) first_child: u32,
     pub(super) children: u32,
+    /// Znodes below this one.
+    below: u32,
+    /// Bytes of their data.
+    bytes_below: u64,
     /// Neighbours in the ring of the session's znodes, or of those the sweeper minds.
     pub(super) ring_next: u32,
     pub(super) ring_prev: u32,
@@ -117,6 +121,11 @@ impl Node {
         self.special.as_ref().map_or(0, |special| special.children)
     }
 
+    /// Znodes below this one, and the bytes of their data.
+    pub(super) fn below(&self) -> (u32, u64) {
+        self.special.as_ref().map_or((0, 0), |special| (special.below, special.bytes_below))
+    }
+
     pub(super) fn first_child(&self) -> u32 {
         self.special.as_ref().map_or(NONE, |special| special.first_child)
     }
@@ -147,6 +156,8 @@ impl Node {
                 body_crc: digest::body_crc(path, self.data()),
                 first_child: NONE,
                 children: 0,
+                below: 0,
+                bytes_below: 0,
                 ring_next: NONE,
                 ring_prev: NONE,
             }));
@@ -290,6 +301,18 @@ impl Slab {
         self.nodes[last].next = at;
         self.nodes[at].prev = last;
         self.nodes[first].prev = at;
+    }
+
+    /// Tells all above a znode that there are so many more znodes and bytes of data below them, or
+    /// fewer.
+    pub(super) fn count_above(&mut self, at: u32, nodes: i32, bytes: i64) {
+        let mut up = self.nodes[at].parent;
+        while up != NONE {
+            let special = self.nodes[up].special_there();
+            special.below = special.below.wrapping_add_signed(nodes);
+            special.bytes_below = special.bytes_below.wrapping_add_signed(bytes);
+            up = self.nodes[up].parent;
+        }
     }
 
     /// Takes a znode from its parent's children.

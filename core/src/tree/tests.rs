@@ -236,6 +236,11 @@ impl Pair {
             let node = tree.find(path).expect("it is in the model");
             let mut names: Vec<&[u8]> = tree.children(node).map(|at| tree.name(at)).collect();
             assert_eq!(names.len(), tree.child_count(node) as usize);
+            let prefix = [&path[..], b"/"].concat();
+            let below = model.nodes.iter().filter(|(other, _)| other.starts_with(&prefix));
+            let bytes = |(_, twin): (_, &Twin)| twin.data.as_ref().map_or(0, Vec::len);
+            let (count, bytes) = (below.clone().count(), below.map(bytes).sum::<usize>());
+            assert_eq!(tree.node(node).below(), (count as u32, bytes as u64));
             names.sort_unstable();
             assert_eq!(names, model.children(path).collect::<Vec<_>>());
             assert_eq!(tree.owner(node).field(), twin.stat.owner);

@@ -28,7 +28,7 @@ mod walk;
 
 use alloc::{collections::VecDeque, vec::Vec};
 
-pub use rearm::Zxids;
+pub use rearm::Present;
 pub use walk::{Walk, WalkBy, WalkItem};
 
 use crate::{

@@ -11,19 +11,23 @@ use crate::{
     zoo::{Mutation, Zoo},
 };
 
-/// When a znode last changed.
+/// A znode that is there: when it last changed, and whether this client may know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Zxids {
-    /// Its data.
+pub struct Present {
+    /// The last change of its data.
     pub mzxid: Zxid,
-    /// The set of its children.
+    /// The last change of the set of its children.
     pub pzxid: Zxid,
+    /// Whether the client may read it.
+    pub readable: bool,
 }
 
 impl<A: Clone, Z: Zoo> Watches<A, Z> {
     /// Registers a returning client's watches. `lookup` knows the tree; `send` gets each frame of
-    /// a missed event, to go out before the reply. As in Java no ACL filters these, and they carry
-    /// no zxid. Missed events of persistent watches are lost.
+    /// a missed event, to go out before the reply; as in Java these carry no zxid, and those of
+    /// persistent watches are lost. An event of a znode that the client may not read spends its
+    /// watch and is not told, as if it had come while the client was there; Java tells it. That a
+    /// znode is gone is told to all: `exists` says so, too.
     ///
     /// # Panics
     /// If the link has pending events: [`Watches::flush_link`] comes first.
@@ -31,7 +35,7 @@ impl<A: Clone, Z: Zoo> Watches<A, Z> {
         &mut self,
         link: LinkId,
         wanted: &SetWatches<'_>,
-        lookup: impl Fn(&[u8]) -> Option<Zxids>,
+        lookup: impl Fn(&[u8]) -> Option<Present>,
         mut send: impl FnMut(&[u8]),
     ) {
         let since = match self.zoo.has(Mutation::RearmTellsOfTheKnown) {
@@ -39,7 +43,9 @@ impl<A: Clone, Z: Zoo> Watches<A, Z> {
             false => wanted.relative_zxid,
         };
         let mut frame = Vec::new();
+        let secret = |node: &Present| !node.readable;
         let mut tell_or_add = |missed: Option<EventKind>, kind, path: &[u8]| match missed {
+            Some(_) if lookup(path).as_ref().is_some_and(secret) => {}
             Some(event) => {
                 frame.clear();
                 encode_event(event, path, Zxid(-1), &mut frame);

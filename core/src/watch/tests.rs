@@ -25,6 +25,10 @@ struct World<Z: Zoo = Sound> {
     zxid: i64,
 }
 
+fn present(mzxid: i64, pzxid: i64) -> Present {
+    Present { mzxid: Zxid(mzxid), pzxid: Zxid(pzxid), readable: true }
+}
+
 fn world(inline: usize) -> World {
     World::new(inline, Sound)
 }
@@ -237,8 +241,7 @@ fn a_returning_client_hears_of_what_it_missed() {
         persistent: vec![b"/gone"],
         recursive: vec![b"/new"],
     };
-    let lookup =
-        |path: &[u8]| tree.get(path).map(|&(m, p)| Zxids { mzxid: Zxid(m), pzxid: Zxid(p) });
+    let lookup = |path: &[u8]| tree.get(path).map(|&(m, p)| present(m, p));
     let mut told = vec![];
     w.watches.rearm(LinkId(1), &wanted, lookup, |frame| told.push(decode(frame)));
     let expected = [
@@ -375,7 +378,7 @@ fn the_zoo_can_tell_of_the_known() {
     let mut w = World::new(10, Only(Mutation::RearmTellsOfTheKnown));
     let wanted = SetWatches { relative_zxid: 5, data: vec![b"/a"], ..SetWatches::default() };
     let mut told = 0;
-    let known = Zxids { mzxid: Zxid(5), pzxid: Zxid(5) };
+    let known = present(5, 5);
     w.watches.rearm(LinkId(1), &wanted, |_| Some(known), |_| told += 1);
     assert_eq!(told, 1);
 }

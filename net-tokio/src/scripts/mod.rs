@@ -6,7 +6,9 @@
 //! for the server's word instead of a second, and `stop` until the process is gone.
 
 mod cleanup;
+pub mod container;
 mod environment;
+mod initialize;
 mod status;
 
 use std::{
@@ -103,6 +105,23 @@ pub fn clean_up(folder: Option<&str>, arguments: &[&str]) -> u8 {
         return 1;
     };
     cleanup::run(&Environment::of_process(folder, None), retain)
+}
+
+/// Makes an empty data directory: `arguments` are those of `zkServer-initialize.sh`.
+pub fn initialize(arguments: &[&str]) -> u8 {
+    match initialize::Options::parse(arguments) {
+        Ok(options) => {
+            let environment = Environment::of_process(None, options.config.as_deref());
+            initialize::run(&environment, &options)
+        }
+        Err(why) => {
+            if !why.is_empty() {
+                println!("{why}");
+            }
+            println!("{}", initialize::USAGE);
+            1
+        }
+    }
 }
 
 /// What `zkServer.sh` says before anything else.

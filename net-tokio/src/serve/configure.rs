@@ -83,6 +83,16 @@ fn wrong(errors: ConfigErrors) -> Failure {
     Failure { exit: Exit::BadConfig, why: format!("Invalid config, exiting abnormally\n{errors}") }
 }
 
+/// Whether every client would be refused, for want of the schemes it has to authenticate by.
+fn nobody_gets_in(config: &ServerConfig) -> bool {
+    let security = &config.security;
+    let offered = |scheme: &String| match scheme.as_str() {
+        "digest" => security.digest_scheme,
+        scheme => scheme == "ip",
+    };
+    !security.required_schemes.is_empty() && !security.required_schemes.iter().any(offered)
+}
+
 /// Refuses what this version cannot be: better no server than one that is not what it seems.
 fn serveable(name: &str, config: &ServerConfig) -> Result<(), Failure> {
     let why = match (&config.role, &config.clients.plain) {
@@ -96,6 +106,13 @@ fn serveable(name: &str, config: &ServerConfig) -> Result<(), Failure> {
         (Role::Standalone { .. }, None) => format!(
             "{name}: only secureClientPort is set, and this version of Menagerie speaks no TLS; \
              set clientPort, on an address that only a TLS proxy reaches if need be"
+        ),
+        (Role::Standalone { .. }, Some(_)) if nobody_gets_in(config) => format!(
+            "{name}: clients would have to authenticate by {} (enforce.auth.schemes or \
+             sessionRequireClientSASLAuth), which this version of Menagerie does not offer, so \
+             nobody could get in; let digest or ip be enough, or leave this server to ZooKeeper \
+             for now",
+            config.security.required_schemes.join(" or ")
         ),
         (Role::Standalone { .. }, Some(_)) => return Ok(()),
     };

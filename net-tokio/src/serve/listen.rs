@@ -20,24 +20,23 @@ const BACKLOG: u32 = 4096;
 
 /// Binds the client port.
 pub async fn bind(endpoint: &Endpoint, clients: &Clients) -> Result<TcpListener, Failure> {
-    let backlog = u32::try_from(clients.listen_backlog).unwrap_or(BACKLOG);
     let bound = match &endpoint.host {
-        Some(host) => bind_host(host, endpoint.port, backlog).await,
+        Some(host) => bind_host(host, endpoint.port, clients).await,
         // One socket takes both families, unless the system has no IPv6.
-        None => listen((Ipv6Addr::UNSPECIFIED, endpoint.port).into(), backlog).or_else(|error| {
+        None => listen((Ipv6Addr::UNSPECIFIED, endpoint.port).into(), clients).or_else(|error| {
             if error.kind() == ErrorKind::AddrInUse {
                 return Err(error);
             }
-            listen((Ipv4Addr::UNSPECIFIED, endpoint.port).into(), backlog)
+            listen((Ipv4Addr::UNSPECIFIED, endpoint.port).into(), clients)
         }),
     };
     bound.map_err(|error| explain(endpoint, &error))
 }
 
-async fn bind_host(host: &str, port: u16, backlog: u32) -> io::Result<TcpListener> {
+async fn bind_host(host: &str, port: u16, clients: &Clients) -> io::Result<TcpListener> {
     let mut last = io::Error::new(ErrorKind::NotFound, "the name has no address");
     for address in lookup_host((host, port)).await? {
-        match listen(address, backlog) {
+        match listen(address, clients) {
             Ok(listener) => return Ok(listener),
             Err(error) => last = error,
         }
@@ -45,12 +44,14 @@ async fn bind_host(host: &str, port: u16, backlog: u32) -> io::Result<TcpListene
     Err(last)
 }
 
-fn listen(address: SocketAddr, backlog: u32) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr, clients: &Clients) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A restart need not wait for the last run's connections to be forgotten.
     socket.set_reuseaddr(true)?;
+    // Accepted sockets inherit it.
+    socket.set_keepalive(clients.tcp_keep_alive)?;
     socket.bind(address)?;
-    socket.listen(backlog)
+    socket.listen(u32::try_from(clients.listen_backlog).unwrap_or(BACKLOG))
 }
 
 fn explain(endpoint: &Endpoint, error: &io::Error) -> Failure {

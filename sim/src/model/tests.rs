@@ -136,13 +136,16 @@ fn watches_set_again_hear_what_they_missed() {
     let mut model = open();
     run(&mut model, 2, &create(b"/a", 0));
     run(&mut model, 7, &Request::SetData { path: b"/a", data: None, version: -1 });
-    let again = |since| {
+    let again = |model: &Model, since| {
         let list = vec![&b"/a"[..]];
         let again = SetWatches { relative_zxid: since, data: list, ..SetWatches::default() };
-        Watches::default().set(&model, &again)
+        Watches::default().set(model, &again, &[])
     };
-    assert_eq!(again(6), [(3, b"/a".to_vec())]);
-    assert_eq!(again(7), []);
+    assert_eq!(again(&model, 6), [(3, b"/a".to_vec())]);
+    assert_eq!(again(&model, 7), []);
+    let acl = Some(vec![Acl { perms: perms::ALL & !perms::READ, ..Acl::OPEN }]);
+    run(&mut model, 8, &Request::SetAcl { path: b"/a", acl, version: -1 });
+    assert_eq!(again(&model, 6), [], "it may not be read any more");
 }
 
 #[test]

@@ -4,9 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use menagerie_core::proto::{Request, SetWatches};
+use menagerie_core::proto::{Request, SetWatches, perms};
 
-use super::{Fired, Id, Model, permits, split};
+use super::{Fired, Id, Model, Znode, permits, split};
 
 const STANDARD: u8 = 1;
 const PERSISTENT: u8 = 2;
@@ -73,8 +73,13 @@ impl Watches {
         }
     }
 
-    /// Registers watches again; what they missed is answered with events at once.
-    pub fn set(&mut self, model: &Model, watches: &SetWatches<'_>) -> Vec<(i32, Vec<u8>)> {
+    /// Registers watches again; what they missed, and may know, is answered with events at once.
+    pub fn set(
+        &mut self,
+        model: &Model,
+        watches: &SetWatches<'_>,
+        ids: &[Id],
+    ) -> Vec<(i32, Vec<u8>)> {
         let mut missed = Vec::new();
         let since = watches.relative_zxid;
         for path in &watches.data {
@@ -104,6 +109,8 @@ impl Watches {
         for path in &watches.recursive {
             add(&mut self.data, path, RECURSIVE);
         }
+        let may_know = |node: &Znode| permits(&node.acl, perms::READ, ids);
+        missed.retain(|(_, path)| model.seen(path).is_none_or(may_know));
         missed
     }
 
@@ -130,7 +137,7 @@ impl Watches {
             }
             _ => trigger(&mut self.data, &fired.path),
         };
-        heard && permits(&fired.acl, menagerie_core::proto::perms::READ, ids)
+        heard && permits(&fired.acl, perms::READ, ids)
     }
 }
 

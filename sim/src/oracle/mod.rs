@@ -357,7 +357,7 @@ impl Oracles {
         self.probe(arrived, header, body);
         match &request {
             Some(Request::SetWatches(again) | Request::SetWatches2(again)) if header.err == 0 => {
-                let missed = link.watches.set(&self.ghost.model, again);
+                let missed = link.watches.set(&self.ghost.model, again, &arrived.ids);
                 self.seen.push(Probe::ResumedWithWatches);
                 if !missed.is_empty() {
                     self.seen.push(Probe::MissedEventTold);

@@ -106,7 +106,7 @@ fn defaults_are_zookeepers_or_said_to_be_ours() {
     assert_eq!(config.requests.global_outstanding_limit, 1_000);
     assert_eq!(config.requests.large_threshold, None);
     assert_eq!(config.containers.max_never_used_ms, 0);
-    assert_eq!(config.security.digest_algorithm, "SHA1");
+    assert_eq!(config.security.digest_algorithm, DigestAlgorithm::Sha1);
     assert!(!config.security.extended_types && !config.security.skip_acl);
     assert!(config.peers.standalone_enabled && config.peers.leader_serves);
     assert!(!config.admin.enabled);

@@ -25,10 +25,56 @@ fn someone(schemes: &Schemes, proofs: &[&str]) -> Identities {
 #[test]
 fn digest_ids_are_javas() {
     // Both from the programmer's guide of ZooKeeper.
-    assert_eq!(digest_id(b"super:test"), b"super:D/InIHSb7yEEbrWz8b9l71RjZJU=");
-    assert_eq!(digest_id(b"user:password"), b"user:tpUq/4Pn5A64fVZyQ0gOJ8ZWqkY=");
-    assert_eq!(digest_id(b"a:b:c")[..2], *b"a:");
-    assert_eq!(digest_id(b"\xff:p"), digest_id("\u{fffd}:p".as_bytes()));
+    assert_eq!(
+        digest_id(DigestAlgorithm::Sha1, b"super:test"),
+        b"super:D/InIHSb7yEEbrWz8b9l71RjZJU="
+    );
+    assert_eq!(
+        digest_id(DigestAlgorithm::Sha1, b"user:password"),
+        b"user:tpUq/4Pn5A64fVZyQ0gOJ8ZWqkY="
+    );
+    assert_eq!(digest_id(DigestAlgorithm::Sha1, b"a:b:c")[..2], *b"a:");
+    assert_eq!(
+        digest_id(DigestAlgorithm::Sha1, b"\xff:p"),
+        digest_id(DigestAlgorithm::Sha1, "\u{fffd}:p".as_bytes())
+    );
+}
+
+#[test]
+fn passwords_are_hashed_by_any_of_the_algorithms() {
+    // From Python's hashlib.
+    for (algorithm, hash) in [
+        (DigestAlgorithm::Sha224, "6GVb/vhYOXU2cAmhuRkcw8i4Z9QlgKhGYZai5Q=="),
+        (DigestAlgorithm::Sha256, "yRsdas04PETE7CDJcj51jDEYKh9PAjHWPZElmi6hS50="),
+        (
+            DigestAlgorithm::Sha384,
+            "htIoC30hHolTa+/hAI2QsaAqrqOKMHUmlPlzBeIkfRWNGBi/8/dVKpuOsOWVq8qs",
+        ),
+        (
+            DigestAlgorithm::Sha512,
+            "jpg++2gII4jzID8eXmWBSuUbGt1jbK9iB9PlOOf0uNwG7O0rsNtKX7GP4vq+QM0ncsfbzxZTuyf0xv2Xbkfz\
+             1Q==",
+        ),
+        (DigestAlgorithm::Sha512To224, "MZdBJGxu8PSnKQpp+Fo/Xs6A8MWSKppTyvOXgQ=="),
+        (DigestAlgorithm::Sha512To256, "BJ4p7RfQWcJD4uSvfIaTRHf2W3T/r7vXir0nGIUZvt4="),
+    ] {
+        let id = digest_id(algorithm, b"user:password");
+        assert_eq!(id, format!("user:{hash}").into_bytes(), "{algorithm:?}");
+    }
+}
+
+#[test]
+fn what_was_known_earlier_can_be_told_from_what_came_later() {
+    let digest = digest_id(DigestAlgorithm::Sha1, b"super:secret").into_boxed_slice();
+    let schemes = Schemes { super_digest: Some(digest), ..Schemes::default() };
+    let ids = someone(&schemes, &["a:b", "super:secret"]);
+    let closed = [acl(0, "world", "anyone")];
+    assert_eq!(ids.len(), 4, "address, a, super, and super's digest");
+    for (known, granted) in [(1, false), (2, false), (3, true), (4, true)] {
+        let then = ids.first(known);
+        assert_eq!(then.len(), known);
+        assert_eq!(schemes.allows(closed, perms::READ, &then), granted, "{known}");
+    }
 }
 
 #[test]
@@ -58,7 +104,7 @@ fn world_and_empty_acls_grant_to_all() {
 #[test]
 fn digest_grants_to_those_who_proved_it() {
     let schemes = Schemes::default();
-    let owner = digest_id(b"user:password");
+    let owner = digest_id(DigestAlgorithm::Sha1, b"user:password");
     let owner = core::str::from_utf8(&owner).expect("it is ASCII");
     let entry = acl(31, "digest", owner);
     assert!(schemes.allows([entry], perms::READ, &someone(&schemes, &["x:y", "user:password"])));
@@ -72,7 +118,7 @@ fn digest_grants_to_those_who_proved_it() {
 
 #[test]
 fn super_and_skip_acl_pass_every_check() {
-    let digest = digest_id(b"super:secret").into_boxed_slice();
+    let digest = digest_id(DigestAlgorithm::Sha1, b"super:secret").into_boxed_slice();
     let schemes = Schemes { super_digest: Some(digest), ..Schemes::default() };
     let closed = [acl(0, "world", "anyone")];
     assert!(schemes.allows(closed, perms::READ, &someone(&schemes, &["super:secret"])));
@@ -182,7 +228,8 @@ fn stored_ids_must_be_their_schemes() {
 fn auth_becomes_everything_proved_and_duplicates_go() {
     let schemes = Schemes::default();
     let ids = someone(&schemes, &["a:1", "b:2"]);
-    let (a, b) = (digest_id(b"a:1"), digest_id(b"b:2"));
+    let (a, b) =
+        (digest_id(DigestAlgorithm::Sha1, b"a:1"), digest_id(DigestAlgorithm::Sha1, b"b:2"));
     let digest = |id| Identity { scheme: b"digest", id };
     let asked =
         [acl(3, "auth", ""), acl(1, "world", "anyone"), acl(3, "auth", ""), acl(1, "auth", "x")];

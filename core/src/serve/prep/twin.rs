@@ -13,6 +13,7 @@ use proptest::{
 
 use super::*;
 use crate::{
+    config::DigestAlgorithm,
     jute::Reader,
     proto::{Acl, Create, CreateKind, Identity, perms},
     serve::auth::digest_id,
@@ -220,7 +221,7 @@ impl<Z: Zoo> World<Z> {
     }
 
     fn step(&mut self, step: &Step) -> Option<(Prepared, Vec<u8>)> {
-        let foreign = digest_id(b"eve:secret");
+        let foreign = digest_id(DigestAlgorithm::Sha1, b"eve:secret");
         let (who, request) = match step {
             Step::Apply(n) => {
                 self.complete(*n);
