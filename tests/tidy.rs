@@ -45,7 +45,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "tree", "txn", "watch", "zoo",
         ],
     ),
-    ("node", &["config", "event", "hash", "id", "io", "serve", "store", "time", "zoo"]),
+    ("node", &["config", "event", "hash", "id", "io", "log", "serve", "store", "time", "zoo"]),
 ];
 
 #[test]

@@ -24,7 +24,7 @@ use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::net::SocketAddr;
 
 use purges::Purges;
-use snapshots::Snapshots;
+use snapshots::{Distance, Snapshots, tail_form};
 
 use crate::{
     config::{Role, ServerConfig},
@@ -86,7 +86,7 @@ impl<Z: Zoo> Node<Z> {
             hash: Keyed::new(setup.hash_key),
             facts: setup.facts,
             ids: Ids::new(),
-            snapshots: Snapshots::new(zoo, setup.seed, &setup.config),
+            snapshots: Snapshots::new(zoo, setup.seed, &setup.config.storage),
             purges: Purges::new(zoo, &setup.config),
             mode: Mode::Idle,
             early: Vec::new(),
@@ -143,7 +143,7 @@ impl<Z: Zoo> Node<Z> {
             Mode::Serving(server) => {
                 self.snapshots.consider(server.replica(), &mut self.ids, fx);
                 self.purges.consider(now.mono, &mut self.ids, fx);
-                server.replica().flush(&mut self.ids, fx);
+                server.replica().flush(now.mono, &mut self.ids, fx);
             }
             Mode::Stopping(server) => {
                 if server.replica().come_to_rest(&mut self.ids, fx) {
@@ -181,6 +181,7 @@ impl<Z: Zoo> Node<Z> {
             hash: self.hash,
             separate: self.config.data_dir != self.config.data_log_dir,
             make: storage.create_directories,
+            tail: tail_form(storage),
             log: LogConfig {
                 sync: storage.force_sync,
                 preallocate: storage.prealloc_bytes,
@@ -217,7 +218,9 @@ impl<Z: Zoo> Node<Z> {
     }
 
     fn serve(&mut self, now: Now, found: Recovered<Z>, fx: &mut Effects) {
-        self.snapshots.after_recovery(found.replayed);
+        let replayed = Distance { txns: found.replayed, bytes: found.replayed_bytes };
+        self.snapshots.after_recovery(replayed);
+        let mismatches = found.mismatches;
         self.purges.begin(now.mono);
         let id = match &self.config.role {
             // As Java's server alone has it, whatever its myid says.
@@ -228,6 +231,7 @@ impl<Z: Zoo> Node<Z> {
         let replica = Replica::new(self.zoo, self.hash, id, tick_ms, found, now);
         let (config, facts) = (self.config.clone(), self.facts.clone());
         let mut server = Server::new(self.zoo, config, self.hash, facts, replica, now);
+        server.note_mismatches(mismatches);
         for (link, peer) in self.early.drain(..) {
             server.on_link_up(link, peer, now, fx);
         }
@@ -276,3 +280,6 @@ fn refuse(link: LinkId, frame: Frame<'_>, fx: &mut Effects) {
     fx.push(Effect::HangUp { link });
     fx.event(Event::HungUp { link, why: String::from("nothing is served yet") });
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,13 +27,13 @@ use super::{
     learn::{Duty, Upward},
     prep::{Prep, Rules},
     replica::Replica,
-    stats::{Counter, Stats},
+    stats::{Counter, Measure, Stats},
     sweep::Sweep,
     talk::{Facts, Talk},
 };
 use crate::{
     config::ServerConfig,
-    event::Event,
+    event::{Event, Level},
     hash::Keyed,
     id::{LinkId, OpId, Zxid},
     io::{Effects, FileError, FileOutput},
@@ -216,9 +216,35 @@ impl<Z: Zoo> Server<Z> {
         ids: &mut Ids,
         fx: &mut Effects,
     ) {
-        if self.replica.on_file(op, result, ids, fx) {
+        let moved = self.replica.on_file(op, result, ids, fx);
+        if let Some(took) = self.replica.batch_took(now.mono)
+            && self.config.storage.force_sync
+        {
+            self.synced(took, fx);
+        }
+        if moved {
             self.apply_next_ones(now, fx);
         }
+    }
+
+    /// A batch of the log took so long, from its order to the end of its sync.
+    fn synced(&mut self, took: Duration, fx: &mut Effects) {
+        self.stats.time(Measure::FsyncTime, took);
+        let limit = self.config.storage.fsync_warning_ms;
+        if took > Duration::from_millis(u64::from(limit)) {
+            let text = format!(
+                "writing and syncing the transaction log took {} ms, more than \
+                 fsync.warningthresholdms={limit}, and every write waited for it. See what else \
+                 uses that disk, or give the log its own with dataLogDir",
+                took.as_millis()
+            );
+            fx.event(Event::Note { level: Level::Warn, text });
+        }
+    }
+
+    /// Recovery met transactions after which the tree was not the one they were recorded for.
+    pub fn note_mismatches(&mut self, mismatches: u64) {
+        self.stats.count(Counter::DigestMismatches, mismatches);
     }
 
     /// An operation of a snapshot ended.

@@ -43,7 +43,7 @@ mod words;
 mod writer;
 
 #[cfg(test)]
-mod test_disk;
+pub(crate) mod test_disk;
 
 pub use epochs::{EpochReader, Epochs};
 pub use purge::{LEAST_RETAINED, Purge, PurgeNews};

@@ -20,7 +20,7 @@ use crate::{
     event::{Event, Level},
     id::{FileId, LaneId, OpId, SessionId, Zxid},
     io::{Dir, Effects, FileError, FileErrorKind, FileOp, FileOutput},
-    log::{SnapshotSeal, TreeDigest, partial_name, snapshot_name},
+    log::{SnapshotSeal, TailForm, TreeDigest, partial_name, snapshot_name},
     tree::Tree,
     zoo::{Mutation, Zoo},
 };
@@ -52,6 +52,7 @@ pub enum SnapshotNews {
 #[derive(Clone)]
 pub struct Snapshotter<Z: Zoo> {
     zoo: Z,
+    form: TailForm,
     state: State,
 }
 
@@ -67,6 +68,7 @@ enum State {
 struct Job {
     zxid: Zxid,
     digest: TreeDigest,
+    form: TailForm,
     lane: LaneId,
     file: FileId,
     /// Bytes written or in flight.
@@ -93,8 +95,8 @@ enum Stage {
 
 impl<Z: Zoo> Snapshotter<Z> {
     /// A writer with nothing to do.
-    pub fn new(zoo: Z) -> Snapshotter<Z> {
-        Snapshotter { zoo, state: State::Idle }
+    pub fn new(zoo: Z, form: TailForm) -> Snapshotter<Z> {
+        Snapshotter { zoo, form, state: State::Idle }
     }
 
     /// Whether a snapshot could be started.
@@ -123,6 +125,7 @@ impl<Z: Zoo> Snapshotter<Z> {
         let mut job = Job {
             zxid,
             digest: TreeDigest { zxid, version: TreeDigest::VERSION, digest },
+            form: self.form,
             lane: ids.lane(),
             file: ids.file(),
             len: 0,
@@ -224,7 +227,7 @@ impl Job {
         let complete = room > 0 && tree.freeze_next(&mut self.piece, room);
         self.seal.cover(&self.piece);
         if complete {
-            self.seal.clone().end(self.digest, &mut self.piece);
+            self.seal.clone().end(self.digest, self.form, &mut self.piece);
         }
         let data = Arc::new(core::mem::take(&mut self.piece));
         let len = data.len() as u64;

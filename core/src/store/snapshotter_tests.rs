@@ -28,7 +28,7 @@ impl Bench {
         (1..=nodes).for_each(|zxid| create(&mut tree, zxid));
         Bench {
             disk: TestDisk::new(),
-            snapshotter: Snapshotter::new(Sound),
+            snapshotter: Snapshotter::new(Sound, TailForm::default()),
             tree,
             ids: Ids::new(),
             fx: Effects::new(),

@@ -17,7 +17,7 @@ use crate::{
 
 /// How an operation ended, owned.
 #[derive(Clone, Debug)]
-pub(super) enum Output {
+pub(crate) enum Output {
     Done,
     Names(Vec<DirEntry>),
     Bytes(Vec<u8>),
@@ -25,7 +25,7 @@ pub(super) enum Output {
 }
 
 impl Output {
-    pub(super) fn view(&self) -> FileOutput<'_> {
+    pub(crate) fn view(&self) -> FileOutput<'_> {
         match self {
             Output::Done => FileOutput::Done,
             Output::Names(names) => FileOutput::Names(names),
@@ -37,9 +37,9 @@ impl Output {
 
 /// One operation's completion.
 #[derive(Clone, Debug)]
-pub(super) struct Completion {
-    pub(super) op: OpId,
-    pub(super) result: Result<Output, FileError>,
+pub(crate) struct Completion {
+    pub(crate) op: OpId,
+    pub(crate) result: Result<Output, FileError>,
 }
 
 /// A change to a file that no sync has covered.
@@ -67,7 +67,7 @@ type Names = BTreeMap<(Dir, String), usize>;
 
 /// The disk, and the operations that wait for it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct TestDisk {
+pub(crate) struct TestDisk {
     inodes: Vec<Inode>,
     names: Names,
     synced_names: Names,
@@ -76,22 +76,22 @@ pub(super) struct TestDisk {
     queue: VecDeque<(LaneId, OpId, FileOp)>,
     dead: BTreeSet<LaneId>,
     /// Operations done so far.
-    pub(super) done: usize,
+    pub(crate) done: usize,
     /// The operation to fail, counted from 0.
-    pub(super) fail_at: Option<usize>,
-    pub(super) events: Vec<Event>,
-    pub(super) halted: Option<(Exit, String)>,
+    pub(crate) fail_at: Option<usize>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) halted: Option<(Exit, String)>,
     /// Every operation, in words.
-    pub(super) log: Vec<String>,
+    pub(crate) log: Vec<String>,
 }
 
 impl TestDisk {
-    pub(super) fn new() -> TestDisk {
+    pub(crate) fn new() -> TestDisk {
         TestDisk::default()
     }
 
     /// Puts a file there, durably.
-    pub(super) fn put(&mut self, dir: Dir, name: &str, bytes: &[u8]) {
+    pub(crate) fn put(&mut self, dir: Dir, name: &str, bytes: &[u8]) {
         let inode = Inode { now: bytes.to_vec(), synced: bytes.to_vec(), unsynced: Vec::new() };
         self.inodes.push(inode);
         self.names.insert((dir, name.to_string()), self.inodes.len() - 1);
@@ -99,35 +99,43 @@ impl TestDisk {
     }
 
     /// What a file holds.
-    pub(super) fn file(&self, dir: Dir, name: &str) -> Option<&[u8]> {
+    pub(crate) fn file(&self, dir: Dir, name: &str) -> Option<&[u8]> {
         self.names.get(&(dir, name.to_string())).map(|inode| &self.inodes[*inode].now[..])
     }
 
-    pub(super) fn file_names(&self, dir: Dir) -> Vec<&str> {
+    pub(crate) fn file_names(&self, dir: Dir) -> Vec<&str> {
         self.names.keys().filter(|key| key.0 == dir).map(|key| key.1.as_str()).collect()
     }
 
     /// Queues what a machine ordered.
-    pub(super) fn take(&mut self, fx: &mut Effects) {
+    pub(crate) fn take(&mut self, fx: &mut Effects) {
         for effect in fx.take_list() {
-            match effect {
-                Effect::File { lane, op, what } => self.queue.push_back((lane, op, what)),
-                Effect::Event(event) => self.events.push(event),
-                Effect::Halt { exit, why } => {
-                    self.halted.get_or_insert((exit, why));
-                }
-                other => panic!("a store does not do {other:?}"),
+            if let Err(other) = self.take_one(effect) {
+                panic!("a store does not do {other:?}");
             }
         }
         fx.clear();
     }
 
-    pub(super) fn waiting(&self) -> usize {
+    /// Takes an effect, or gives it back if it is none of a store's.
+    pub(crate) fn take_one(&mut self, effect: Effect) -> Result<(), Effect> {
+        match effect {
+            Effect::File { lane, op, what } => self.queue.push_back((lane, op, what)),
+            Effect::Event(event) => self.events.push(event),
+            Effect::Halt { exit, why } => {
+                self.halted.get_or_insert((exit, why));
+            }
+            other => return Err(other),
+        }
+        Ok(())
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
         self.queue.len()
     }
 
     /// Does the first operation that waits, or the first of another lane than that one's.
-    pub(super) fn step(&mut self, other_lane: bool) -> Option<Completion> {
+    pub(crate) fn step(&mut self, other_lane: bool) -> Option<Completion> {
         let first = self.queue.front()?.0;
         let at = if other_lane { self.queue.iter().position(|op| op.0 != first) } else { None };
         let (lane, op, what) = self.queue.remove(at.unwrap_or(0))?;
@@ -225,7 +233,7 @@ impl TestDisk {
 
     /// What a power loss leaves: of unsynced writes, those sectors for which `keep` says so; of
     /// unsynced names, as many as it says, in order.
-    pub(super) fn crash(&self, mut keep: impl FnMut() -> bool) -> TestDisk {
+    pub(crate) fn crash(&self, mut keep: impl FnMut() -> bool) -> TestDisk {
         let mut names = self.synced_names.clone();
         let kept = self.unsynced_names.iter().take_while(|_| keep());
         kept.cloned().for_each(|change| change.apply(&mut names));
