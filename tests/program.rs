@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The program as an operator meets it: started, asked, stopped, and given wrong configurations.
 
+#[path = "program/files.rs"]
+mod files;
+
 use std::{
     fs,
     io::{Read, Write},
@@ -60,10 +63,16 @@ impl Home {
         command.args([verb, "zoo.cfg"]).current_dir(&self.folder);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("the program runs");
-        eventually("it serves", || {
-            TcpStream::connect(("127.0.0.1", self.port)).is_ok() && self.ask(b"ruok") == "imok"
-        });
+        self.await_service();
         child
+    }
+
+    /// Waits until it serves; `ruok` is answered before.
+    fn await_service(&self) {
+        eventually("it serves", || {
+            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+                && self.ask(b"srvr").contains("Mode: ")
+        });
     }
 
     fn cli(&self, command: &[&str]) -> String {

@@ -48,7 +48,7 @@ const DIRECTIONS: Directions = &[
             "tree", "txn", "watch", "zoo",
         ],
     ),
-    ("node", &["config", "event", "hash", "id", "io", "serve", "store", "time", "zoo"]),
+    ("node", &["config", "event", "hash", "id", "io", "log", "serve", "store", "time", "zoo"]),
 ];
 
 /// The same for `net-tokio`: the driver and the client façade know nothing of the program.

@@ -3,10 +3,12 @@
 
     kill.py ROUNDS SERVER
 
-Each writer counts up in a znode of its own, pipelined; what it was answered is the least that the
-restarted server may show, and what it asked for the most.
+Each writer has a session, with an ephemeral znode, that lives as long as the test. It creates
+sequential znodes that hold 1, 2, 3, ... and counts in a znode of its own, many at a time. After
+each restart what was answered must be there, once; what was asked may be, once; and nothing else.
 """
 
+import logging
 import os
 import random
 import sys
@@ -14,77 +16,128 @@ import tempfile
 import threading
 import time
 
-from exchange import Server
 from kazoo.client import KazooClient
+from server import Server
 
 WRITERS = 4
 OUTSTANDING = 64
 
 
-class Writer(threading.Thread):
-    """Sets /w/N to 1, 2, 3, ... until its connection breaks."""
+def connect(port, session=None):
+    client = KazooClient(
+        f"127.0.0.1:{port}", timeout=60, client_id=session, connection_retry={"max_tries": 1}
+    )
+    client.start(timeout=60)
+    if session and client.client_id != session:
+        raise SystemExit(f"FAILED: session {session[0]:#x} did not resume")
+    return client
 
-    def __init__(self, port, number, start):
+
+class Writer(threading.Thread):
+    """Writes below /made/TURN and to /count/N until its connection breaks."""
+
+    def __init__(self, port, number, turn, session, padding):
         super().__init__(daemon=True)
-        self.client = KazooClient(f"127.0.0.1:{port}", timeout=30, connection_retry={"max_tries": 1})
-        self.client.start(timeout=30)
-        self.path, self.asked, self.acknowledged = f"/w/{number}", start, start
-        self.stopped = False
+        self.client = connect(port, session)
+        self.number, self.made = number, f"/made/{turn}/{number}-"
+        self.padding = b" " * padding
+        self.asked, self.acknowledged, self.stopped = 0, 0, False
 
     def run(self):
         waiting = []
-        while not self.stopped:
-            self.asked += 1
-            waiting.append((self.asked, self.client.set_async(self.path, str(self.asked).encode())))
-            while waiting and (len(waiting) > OUTSTANDING or waiting[0][1].ready()):
-                value, result = waiting.pop(0)
-                try:
-                    result.get(10)
-                except Exception:
-                    return
-                self.acknowledged = value
+        try:
+            while not self.stopped:
+                self.asked += 1
+                value = str(self.asked).encode()
+                created = self.client.create_async(self.made, value, sequence=True)
+                counted = self.client.set_async(f"/count/{self.number}", value + self.padding)
+                waiting.append((self.asked, created, counted))
+                while waiting and (len(waiting) > OUTSTANDING or waiting[0][2].ready()):
+                    value, created, counted = waiting.pop(0)
+                    created.get(10), counted.get(10)
+                    self.acknowledged = value
+        except Exception:
+            # The server is gone; what was answered is counted.
+            return
+
+    def end(self):
+        self.stopped = True
+        self.join(30)
+        self.client.stop()
+
+
+def check(client, turn, writer, session):
+    """What a writer did in a round, after the restart that ended it."""
+    number, low, high = writer.number, writer.acknowledged, writer.asked
+    found = f"round {turn}, writer {number}, {low} acknowledged, {high} asked for:"
+    names = sorted(
+        (name for name in client.get_children(f"/made/{turn}") if name.startswith(f"{number}-")),
+        key=lambda name: name[-10:],
+    )
+    pending = [client.get_async(f"/made/{turn}/{name}") for name in names]
+    values = [int(result.get(60)[0]) for result in pending]
+    if values != list(range(1, len(values) + 1)) or not low <= len(values) <= high:
+        raise SystemExit(f"FAILED: {found} {len(values)} are there, ending in {values[-5:]}")
+    count = int(client.get(f"/count/{number}")[0])
+    if not low <= count <= len(values):
+        raise SystemExit(f"FAILED: {found} it counted to {count} and made {len(values)}")
+    stat = client.exists(f"/live/{number}")
+    if stat is None or stat.owner_session_id != session[0]:
+        raise SystemExit(f"FAILED: {found} its ephemeral znode is gone")
+
+
+def start_writers(server, turn, sessions, padding=0):
+    """New sessions where there are none yet; each has an ephemeral znode from then on."""
+    writers = [Writer(server.port, n, turn, sessions[n], padding) for n in range(WRITERS)]
+    writers[0].client.ensure_path(f"/made/{turn}")
+    for writer, session in zip(writers, sessions):
+        count = f"/count/{writer.number}"
+        writer.client.ensure_path(count)
+        writer.client.set(count, b"0")
+        if session is None:
+            live = f"/live/{writer.number}"
+            writer.client.create(live, b"", ephemeral=True, makepath=True)
+    for writer in writers:
+        writer.start()
+    return writers
+
+
+def play(command, folder, rounds, delays):
+    """The rounds; gives back how many writes were acknowledged."""
+    writers, sessions, writes = [], [None] * WRITERS, 0
+    for turn in range(rounds + 1):
+        server = Server(command, folder, snapCount=3000).await_service()
+        try:
+            reader = connect(server.port)
+            for writer, session in zip(writers, sessions):
+                check(reader, turn - 1, writer, session)
+            if turn == rounds:
+                break
+            writers = start_writers(server, turn, sessions)
+            sessions = [writer.client.client_id for writer in writers]
+            time.sleep(delays.uniform(0.05, 0.6))
+        finally:
+            server.kill()
+        for writer in writers:
+            writer.end()
+            writes += 2 * writer.acknowledged
+        reader.stop()
+        if turn % 10 == 9:
+            print(f"kill: {turn + 1} rounds, {writes} acknowledged writes", flush=True)
+    return writes
 
 
 def main():
+    # Connections are cut on purpose here.
+    logging.getLogger("kazoo").setLevel(logging.CRITICAL)
     rounds, command = int(sys.argv[1]), sys.argv[2]
     seed = random.randrange(1 << 32)
     print(f"kill: {rounds} rounds, delays from seed {seed}", flush=True)
-    delays = random.Random(seed)
-    values, writes = [0] * WRITERS, 0
     with tempfile.TemporaryDirectory(prefix="menagerie-kill-") as folder:
         os.mkdir(f"{folder}/data")
-        for turn in range(rounds + 1):
-            server = Server(command, folder, 3000)
-            reader = KazooClient(f"127.0.0.1:{server.port}", timeout=30)
-            reader.start(timeout=30)
-            for number in range(WRITERS):
-                if turn == 0:
-                    reader.create(f"/w/{number}", b"0", makepath=True)
-                    continue
-                value = int(reader.get(f"/w/{number}")[0])
-                low, high = values[number]
-                if not low <= value <= high:
-                    server.kill()
-                    raise SystemExit(
-                        f"FAILED: round {turn}: /w/{number} is {value}; "
-                        f"{low} was acknowledged, {high} asked for"
-                    )
-                values[number] = value
-            if turn < rounds:
-                writers = [Writer(server.port, n, values[n]) for n in range(WRITERS)]
-                for writer in writers:
-                    writer.start()
-                time.sleep(delays.uniform(0.05, 0.6))
-            server.kill()
-            if turn < rounds:
-                for writer in writers:
-                    writer.stopped = True
-                    writer.join(30)
-                    writer.client.stop()
-                writes += sum(w.acknowledged - v for w, v in zip(writers, values))
-                values = [(writer.acknowledged, writer.asked) for writer in writers]
-            reader.stop()
-    print(f"kill: {rounds} rounds passed, {writes} acknowledged writes, none lost")
+        writes = play(command, folder, rounds, random.Random(seed))
+    print(f"kill: {rounds} rounds passed, {writes} acknowledged writes, none lost, none twice")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -19,6 +19,6 @@ pub use name::{MARK_NAME, Name, Packing, TAKEOVER_NAME, log_name, partial_name, 
 pub use scan::{Ending, LOG_HEADER_LEN, LogScanner, Step, append_log_header, append_record};
 pub use snapshot::{
     SIGNATURE, SNAPSHOT_TAIL_LEN, SnapshotFault, SnapshotReader, SnapshotSeal, SnapshotSink,
-    SnapshotTail, TreeDigest, looks_whole, seal_fits,
+    SnapshotTail, TailForm, TreeDigest, looks_whole, seal_fits,
 };
 pub use takeover::Takeover;

@@ -13,6 +13,10 @@
 //! seal = long:adler32(everything before) string:"/"
 //! ```
 //!
+//! With `digest.enabled=false` Java leaves out the digest and its seal, with
+//! `serializeLastProcessedZxid.enabled=false` the last zxid and its seal, and expects of what it
+//! reads that the same was left out. Here every form is read, whatever is configured.
+//!
 //! What a leader sends to a learner that needs a whole tree is the middle of such a file: from the
 //! count to the end of the tree, then string:"BenWasHere".
 //!
@@ -107,11 +111,28 @@ pub struct SnapshotTail {
     pub last: Option<Zxid>,
 }
 
+/// What is written behind the tree's own seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TailForm {
+    /// The tree's digest (`digest.enabled`).
+    pub digest: bool,
+    /// The last transaction (`serializeLastProcessedZxid.enabled`).
+    pub last: bool,
+}
+
+impl Default for TailForm {
+    fn default() -> TailForm {
+        TailForm { digest: true, last: true }
+    }
+}
+
 /// Reads a snapshot given in pieces of any size.
 #[derive(Clone)]
 pub struct SnapshotReader {
     stage: Stage,
     sum: Adler32,
+    /// What stands where a digest would, and the sum before it: it may turn out to be none.
+    first_field: (Vec<u8>, Adler32),
     /// The beginning of a field that is not whole yet.
     partial: Vec<u8>,
     tail: SnapshotTail,
@@ -171,6 +192,7 @@ impl SnapshotReader {
         SnapshotReader {
             stage,
             sum: Adler32::new(),
+            first_field: (Vec::new(), Adler32::new()),
             partial: Vec::new(),
             tail: SnapshotTail::default(),
             after_tree,
@@ -214,13 +236,27 @@ impl SnapshotReader {
     }
 
     /// What stood behind the tree, once every byte has been pushed. The endings of 3.4, of 3.8 and
-    /// of 3.9 are all whole.
+    /// of 3.9 are all whole, and that of 3.9 without digests.
     pub fn finish(&self) -> Result<SnapshotTail, SnapshotFault> {
         match self.stage {
             Stage::Done => Ok(self.tail),
             Stage::Digest | Stage::Last if self.partial.is_empty() => Ok(self.tail),
+            Stage::SealOfDigest => self.last_alone().ok_or(SnapshotFault::Short),
             _ => Err(SnapshotFault::Short),
         }
+    }
+
+    /// What was taken for a digest was the last zxid and all of its seal but the byte that follows.
+    fn last_alone(&self) -> Option<SnapshotTail> {
+        let (field, sum) = &self.first_field;
+        let (last, start_of_seal) = field.split_first_chunk::<8>()?;
+        let mut sum = sum.clone();
+        sum.write(last);
+        let whole = seal(&sum);
+        let fits = whole.starts_with(start_of_seal) && whole.ends_with(&self.partial);
+        let complete = start_of_seal.len() + self.partial.len() == SEAL;
+        let last = Some(Zxid(i64::from_be_bytes(*last)));
+        (fits && complete).then_some(SnapshotTail { digest: None, last })
     }
 
     /// Takes a whole field, which the sum does not cover yet; gives back what follows it.
@@ -243,6 +279,7 @@ impl SnapshotReader {
                 }
                 Stage::SealOfTree => Stage::Digest,
                 Stage::Digest => {
+                    self.first_field = (field.to_vec(), self.sum.clone());
                     self.tail.digest = Some(TreeDigest {
                         zxid: Zxid(r.long()?),
                         version: r.int()?,
@@ -301,16 +338,20 @@ impl SnapshotSeal {
 
     /// Appends what stands behind the tree. In a snapshot of one point in time, unlike in Java's,
     /// the digest's transaction is the last one.
-    pub fn end(mut self, digest: TreeDigest, out: &mut Vec<u8>) {
+    pub fn end(mut self, digest: TreeDigest, form: TailForm, out: &mut Vec<u8>) {
         self.append(&seal(&self.sum), out);
-        let mut field = Vec::with_capacity(20);
-        field.put_long(digest.zxid.0);
-        field.put_int(digest.version);
-        field.put_long(digest.digest.cast_signed());
-        self.append(&field, out);
-        self.append(&seal(&self.sum), out);
-        self.append(&digest.zxid.0.to_be_bytes(), out);
-        self.append(&seal(&self.sum), out);
+        if form.digest {
+            let mut field = Vec::with_capacity(20);
+            field.put_long(digest.zxid.0);
+            field.put_int(digest.version);
+            field.put_long(digest.digest.cast_signed());
+            self.append(&field, out);
+            self.append(&seal(&self.sum), out);
+        }
+        if form.last {
+            self.append(&digest.zxid.0.to_be_bytes(), out);
+            self.append(&seal(&self.sum), out);
+        }
     }
 
     fn append(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
@@ -415,7 +456,7 @@ mod tests {
         framing.cover(&again);
         framing.cover(&sink.tree);
         again.extend_from_slice(&sink.tree);
-        framing.end(tail.digest.expect("3.9 writes it"), &mut again);
+        framing.end(tail.digest.expect("3.9 writes it"), TailForm::default(), &mut again);
         assert_eq!(again, file);
         assert_eq!(file.len() - seal, SNAPSHOT_TAIL_LEN as usize);
     }
@@ -427,6 +468,32 @@ mod tests {
         for len in 0..=file.len() {
             let expected = if whole.contains(&len) { None } else { Some(SnapshotFault::Short) };
             assert_eq!(fault(&file[..len], seal), expected, "cut at {len}");
+        }
+    }
+
+    #[test]
+    fn every_form_of_the_end_is_read() {
+        let digest = TreeDigest { zxid: Zxid(0x19), version: 2, digest: 7 };
+        for (with_digest, with_last) in [(false, false), (false, true), (true, false), (true, true)]
+        {
+            let (file, seal) = SNAPSHOTS[2];
+            let mut file = file[..seal].to_vec();
+            let mut framing = SnapshotSeal { sum: Adler32::new() };
+            framing.cover(&file);
+            framing.end(digest, TailForm { digest: with_digest, last: with_last }, &mut file);
+            let tail = SnapshotTail {
+                digest: with_digest.then_some(digest),
+                last: with_last.then_some(digest.zxid),
+            };
+            for piece in [1, 2, 7, 64, 4096] {
+                assert_eq!(read(&file, seal, piece).expect("it is whole").1, tail);
+            }
+            let len = file.len();
+            assert_eq!(fault(&file[..len - 1], seal), Some(SnapshotFault::Short));
+            if with_last && !with_digest {
+                file[len - 15] ^= 1;
+                assert_eq!(fault(&file, seal), Some(SnapshotFault::Short), "the zxid is bad");
+            }
         }
     }
 

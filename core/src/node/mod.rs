@@ -24,7 +24,7 @@ use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::net::SocketAddr;
 
 use purges::Purges;
-use snapshots::Snapshots;
+use snapshots::{Distance, Snapshots, tail_form};
 
 use crate::{
     config::{Role, ServerConfig},
@@ -88,7 +88,7 @@ impl<Z: Zoo> Node<Z> {
             hash: Keyed::new(setup.hash_key),
             facts: setup.facts,
             ids: Ids::new(),
-            snapshots: Snapshots::new(zoo, setup.seed, &setup.config),
+            snapshots: Snapshots::new(zoo, setup.seed, &setup.config.storage),
             purges: Purges::new(zoo, &setup.config),
             mode: Mode::Idle,
             early: Vec::new(),
@@ -185,6 +185,7 @@ impl<Z: Zoo> Node<Z> {
             hash: self.hash,
             separate: self.config.data_dir != self.config.data_log_dir,
             make: storage.create_directories,
+            tail: tail_form(storage),
             log: LogConfig {
                 sync: storage.force_sync,
                 preallocate: storage.prealloc_bytes,
@@ -221,8 +222,9 @@ impl<Z: Zoo> Node<Z> {
     }
 
     fn serve(&mut self, now: Now, found: Recovered<Z>, fx: &mut Effects) {
-        let replayed = found.replayed;
+        let replayed = Distance { txns: found.replayed, bytes: found.replayed_bytes };
         self.snapshots.after_recovery(replayed);
+        let mismatches = found.mismatches;
         self.purges.begin(now.mono);
         let id = match &self.config.role {
             // As Java's server alone has it, whatever its myid says.
@@ -233,7 +235,8 @@ impl<Z: Zoo> Node<Z> {
         let replica = Replica::new(self.zoo, self.hash, id, tick_ms, found, now);
         let (config, facts) = (self.config.clone(), self.facts.clone());
         let mut server = Server::new(self.zoo, config, self.hash, facts, replica, now);
-        server.note_start(now.mono - self.since, replayed);
+        server.note_start(now.mono - self.since, replayed.txns);
+        server.note_mismatches(mismatches);
         for (link, peer) in self.early.drain(..) {
             server.on_link_up(link, peer, now, fx);
         }

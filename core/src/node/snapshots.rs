@@ -1,21 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
-//! When snapshots are taken: after a number of transactions that is drawn anew each time, so that
-//! the servers of an ensemble do not all write at once, or when asked.
-
-use core::ops::RangeInclusive;
+//! When snapshots are taken: after a number of transactions, or of bytes of them in the log, that
+//! is drawn anew each time, so that the servers of an ensemble do not all write at once, or when
+//! asked.
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    config::ServerConfig,
+    config::Storage,
     id::OpId,
     io::{Effects, FileError, FileOutput},
+    log::TailForm,
     serve::{Replica, Server},
     store::{Ids, SnapshotNews, Snapshotter},
     time::Instant,
     zoo::Zoo,
 };
+
+/// How much history there is from one point of it to another.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Distance {
+    pub txns: u64,
+    /// Bytes of their records in the log.
+    pub bytes: u64,
+}
 
 /// Takes snapshots when it is time.
 #[derive(Clone)]
@@ -24,26 +32,29 @@ pub(super) struct Snapshots<Z: Zoo> {
     rng: ChaCha8Rng,
     /// `snapCount`.
     count: u32,
-    /// The number drawn: so many transactions from one snapshot to the next.
-    due_after: u64,
-    /// Transactions since the last snapshot that succeeded, before this process's own.
-    replayed: u64,
-    /// The transaction count of the server when the last snapshot began.
-    since: u64,
+    /// `snapSizeLimitInKb`, in bytes.
+    size: Option<u64>,
+    /// What was drawn: a snapshot is due beyond either.
+    due_after: Distance,
+    /// What came since the last snapshot that succeeded, before this process's own.
+    replayed: Distance,
+    /// Where the server was when the last snapshot began.
+    since: Distance,
     wanted: bool,
     /// When the last one began.
     began: Instant,
 }
 
 impl<Z: Zoo> Snapshots<Z> {
-    pub fn new(zoo: Z, seed: u64, config: &ServerConfig) -> Snapshots<Z> {
+    pub fn new(zoo: Z, seed: u64, config: &Storage) -> Snapshots<Z> {
         let mut snapshots = Snapshots {
-            snapshotter: Snapshotter::new(zoo),
+            snapshotter: Snapshotter::new(zoo, tail_form(config)),
             rng: ChaCha8Rng::seed_from_u64(seed),
-            count: config.storage.snap_count,
-            due_after: 0,
-            replayed: 0,
-            since: 0,
+            count: config.snap_count,
+            size: config.snap_size_limit,
+            due_after: Distance::default(),
+            replayed: Distance::default(),
+            since: Distance::default(),
             wanted: false,
             began: Instant::default(),
         };
@@ -52,7 +63,7 @@ impl<Z: Zoo> Snapshots<Z> {
     }
 
     /// What was replayed at the start counts toward the next snapshot.
-    pub fn after_recovery(&mut self, replayed: u64) {
+    pub fn after_recovery(&mut self, replayed: Distance) {
         self.replayed = replayed;
     }
 
@@ -69,11 +80,13 @@ impl<Z: Zoo> Snapshots<Z> {
         ids: &mut Ids,
         fx: &mut Effects,
     ) {
-        let count = self.replayed + replica.commits() - self.since;
-        if (count > self.due_after || self.wanted) && self.snapshotter.is_idle() {
+        let txns = self.replayed.txns + replica.commits() - self.since.txns;
+        let bytes = self.replayed.bytes + replica.logged() - self.since.bytes;
+        let due = txns > self.due_after.txns || bytes > self.due_after.bytes;
+        if (due || self.wanted) && self.snapshotter.is_idle() {
             self.wanted = false;
-            self.replayed = 0;
-            self.since = replica.commits();
+            self.replayed = Distance::default();
+            self.since = Distance { txns: replica.commits(), bytes: replica.logged() };
             self.draw();
             self.began = now;
             replica.begin_snapshot(&mut self.snapshotter, ids, fx);
@@ -97,14 +110,24 @@ impl<Z: Zoo> Snapshots<Z> {
             server.on_snapshot_file(now - self.began, &mut self.snapshotter, op, result, ids, fx);
         // One that failed is tried again after half of the usual distance.
         if let Some(SnapshotNews::Failed { .. }) = news {
-            self.replayed += self.due_after / 2;
+            self.replayed.txns += self.due_after.txns / 2;
+            if self.size.is_some() {
+                self.replayed.bytes += self.due_after.bytes / 2;
+            }
         }
         true
     }
 
     fn draw(&mut self) {
-        let half = u64::from(self.count / 2);
-        let range: RangeInclusive<u64> = half.max(1)..=u64::from(self.count).max(1);
-        self.due_after = self.rng.random_range(range);
+        let mut half_to_all = |limit: u64| self.rng.random_range((limit / 2).max(1)..=limit.max(1));
+        self.due_after = Distance {
+            txns: half_to_all(u64::from(self.count)),
+            bytes: self.size.map_or(u64::MAX, half_to_all),
+        };
     }
+}
+
+/// What Java writes, and reads, under the same settings.
+pub(super) fn tail_form(config: &Storage) -> TailForm {
+    TailForm { digest: config.digest, last: config.last_zxid_in_snapshot }
 }

@@ -46,6 +46,8 @@ impl Member {
             zxid: Zxid::ZERO,
             snapshot: Zxid::ZERO,
             replayed: 0,
+            replayed_bytes: 0,
+            mismatches: 0,
             log: LogWriter::new(zoo, LogConfig::default(), FileId(1000), Zxid::ZERO, &mut ids),
         };
         let replica = Replica::new(zoo, hash, id, 1000, found, now);
@@ -113,7 +115,7 @@ impl Member {
 
     /// Ends a turn, and executes all effects but those of the disk.
     fn turn(&mut self) {
-        self.server.replica().flush(&mut self.ids, &mut self.fx);
+        self.server.replica().flush(self.now.mono, &mut self.ids, &mut self.fx);
         for effect in self.fx.take_list() {
             match effect {
                 Effect::Send { link, bytes } => {

@@ -14,7 +14,10 @@
 //! server whose disk is slow shows committed transactions late. Java's leader may apply what it
 //! does not have durably itself, if enough followers have.
 
-use core::cmp::{max, min};
+use core::{
+    cmp::{max, min},
+    time::Duration,
+};
 
 use super::pending::{Origin, Pending, Proposal};
 use crate::{
@@ -60,6 +63,8 @@ pub struct Replica<Z: Zoo> {
     pub(super) committed: Committed,
     /// Transactions applied since the start of the process.
     pub(super) commits: u64,
+    /// When the batch in flight was ordered.
+    batch_since: Option<Instant>,
     /// Whether the log was told to say how far it is synced.
     settled: bool,
 }
@@ -88,6 +93,7 @@ impl<Z: Zoo> Replica<Z> {
             applied: found.zxid,
             committed: Committed::Alone,
             commits: 0,
+            batch_since: None,
             settled: false,
         }
     }
@@ -188,8 +194,22 @@ impl<Z: Zoo> Replica<Z> {
     }
 
     /// Ends a turn: what was staged for the log becomes a batch, unless one is under way.
-    pub fn flush(&mut self, ids: &mut Ids, fx: &mut Effects) {
+    pub fn flush(&mut self, now: Instant, ids: &mut Ids, fx: &mut Effects) {
         self.log.flush(ids, fx);
+        if self.log.in_flight() {
+            self.batch_since.get_or_insert(now);
+        }
+    }
+
+    /// How long the last batch took, told once, after its end.
+    pub(super) fn batch_took(&mut self, now: Instant) -> Option<Duration> {
+        let ended = self.batch_since.take_if(|_| !self.log.in_flight());
+        ended.map(|since| now - since)
+    }
+
+    /// Bytes of records staged for the log since the start of the process.
+    pub fn logged(&self) -> u64 {
+        self.log.logged()
     }
 
     /// An operation of the log ended. True if more is durable now.

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     config::ServerConfig,
-    event::Event,
+    event::{Event, Level},
     hash::Keyed,
     id::{LinkId, OpId, Zxid},
     io::{Effects, FileError, FileOutput},
@@ -81,8 +81,6 @@ pub struct Server<Z: Zoo> {
     /// What four-letter words know, and their unfinished answers.
     pub(super) talk: Talk,
     pub(super) sweep: Sweep,
-    /// When the log's batch in flight was ordered.
-    batch_since: Instant,
 }
 
 impl<Z: Zoo> Server<Z> {
@@ -112,7 +110,6 @@ impl<Z: Zoo> Server<Z> {
             stats: Stats::new(),
             talk: Talk::new(facts, &config, now),
             sweep: Sweep::new(now.mono, config.containers.check_interval_ms),
-            batch_since: now.mono,
             config,
         }
     }
@@ -212,13 +209,12 @@ impl<Z: Zoo> Server<Z> {
     pub fn flush(&mut self, now: Now, ids: &mut Ids, fx: &mut Effects) {
         self.talk.sizes.look(ids, fx);
         let before = self.replica.log.ordered();
-        self.replica.flush(ids, fx);
+        self.replica.flush(now.mono, ids, fx);
         let ordered = self.replica.log.ordered();
         if ordered > before {
             // An epoch's first batch begins where its counter does.
             let same = ordered.epoch() == before.epoch();
             let begin = if same { before.counter() } else { 0 };
-            self.batch_since = now.mono;
             self.stats.measure(Measure::BatchSize, u64::from(ordered.counter() - begin));
         }
     }
@@ -244,11 +240,37 @@ impl<Z: Zoo> Server<Z> {
         fx: &mut Effects,
     ) {
         if self.talk.sizes.owns(op) {
-            self.on_sizes(op, result, now, fx);
-        } else if self.replica.on_file(op, result, ids, fx) {
-            self.stats.time(Measure::FsyncTime, now.mono - self.batch_since);
+            return self.on_sizes(op, result, now, fx);
+        }
+        let moved = self.replica.on_file(op, result, ids, fx);
+        if let Some(took) = self.replica.batch_took(now.mono)
+            && self.config.storage.force_sync
+        {
+            self.synced(took, fx);
+        }
+        if moved {
             self.apply_next_ones(now, fx);
         }
+    }
+
+    /// A batch of the log took so long, from its order to the end of its sync.
+    fn synced(&mut self, took: Duration, fx: &mut Effects) {
+        self.stats.time(Measure::FsyncTime, took);
+        let limit = self.config.storage.fsync_warning_ms;
+        if took > Duration::from_millis(u64::from(limit)) {
+            let text = format!(
+                "writing and syncing the transaction log took {} ms, more than \
+                 fsync.warningthresholdms={limit}, and every write waited for it. See what else \
+                 uses that disk, or give the log its own with dataLogDir",
+                took.as_millis()
+            );
+            fx.event(Event::Note { level: Level::Warn, text });
+        }
+    }
+
+    /// Recovery met transactions after which the tree was not the one they were recorded for.
+    pub fn note_mismatches(&mut self, mismatches: u64) {
+        self.stats.count(Counter::DigestMismatches, mismatches);
     }
 
     /// An operation of a snapshot that began `took` ago ended.

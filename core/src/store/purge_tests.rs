@@ -6,7 +6,7 @@ use alloc::vec;
 use super::*;
 use crate::{
     id::SessionId,
-    log::{SnapshotSeal, TreeDigest},
+    log::{SnapshotSeal, TailForm, TreeDigest},
     store::test_disk::TestDisk,
     zoo::Sound,
 };
@@ -18,7 +18,8 @@ fn snapshot(zxid: i64) -> Vec<u8> {
     seal.session(SessionId(zxid), 4000, &mut file);
     file.resize(300 << 10, 7);
     seal.cover(&file);
-    seal.end(TreeDigest { zxid: Zxid(zxid), version: 2, digest: 1 }, &mut file);
+    let digest = TreeDigest { zxid: Zxid(zxid), version: 2, digest: 1 };
+    seal.end(digest, TailForm::default(), &mut file);
     file
 }
 

@@ -26,8 +26,8 @@ use crate::{
     id::{FileId, LaneId, OpId, Zxid},
     io::{Dir, DirEntry, Effects, Exit, FileError, FileErrorKind, FileOp, FileOutput},
     log::{
-        LogScanner, MARK_LEN, MARK_NAME, Mark, Slot, Step, TAKEOVER_NAME, Takeover, log_name,
-        looks_whole, snapshot_name,
+        LogScanner, MARK_LEN, MARK_NAME, Mark, Slot, Step, TAKEOVER_NAME, TailForm, Takeover,
+        log_name, looks_whole, snapshot_name,
     },
     tree::Tree,
     zoo::{Mutation, Zoo},
@@ -48,6 +48,8 @@ pub struct RecoveryConfig {
     pub separate: bool,
     /// Whether missing folders are made (`datadir.autocreate`).
     pub make: bool,
+    /// What a first snapshot ends in.
+    pub tail: TailForm,
     /// For the writer of the log that goes on from here.
     pub log: LogConfig,
 }
@@ -65,6 +67,10 @@ pub struct Recovered<Z: Zoo> {
     pub snapshot: Zxid,
     /// How many transactions were replayed after it: they count toward the next one.
     pub replayed: u64,
+    /// Bytes of these: they count, too.
+    pub replayed_bytes: u64,
+    /// Transactions after which the tree's digest was not the one that was recorded.
+    pub mismatches: u64,
     /// The log, ready for the next transaction.
     pub log: LogWriter<Z>,
 }
@@ -152,7 +158,7 @@ impl<Z: Zoo> Recovery<Z> {
             logs: VecDeque::new(),
             scanner: LogScanner::new(0),
             seen: Zxid::ZERO,
-            snapshotter: Snapshotter::new(zoo),
+            snapshotter: Snapshotter::new(zoo, config.tail),
             first_sessions: Listed::default(),
             halted: false,
         };
@@ -509,7 +515,7 @@ impl<Z: Zoo> Recovery<Z> {
 
     fn recovered(&mut self, ids: &mut Ids, fx: &mut Effects) -> Recovered<Z> {
         let empty = Replay::empty(self.config.hash);
-        let Replay { tree, sessions, last, replayed, .. } =
+        let Replay { tree, sessions, last, replayed, replayed_bytes, mismatches, .. } =
             core::mem::replace(&mut self.state, empty);
         let mark_file = self.mark_file.expect("it was opened or created");
         fx.event(Event::Recovered {
@@ -520,7 +526,16 @@ impl<Z: Zoo> Recovery<Z> {
         });
         let log = LogWriter::new(self.zoo, self.config.log, mark_file, last, ids);
         let snapshot = self.snapshot.unwrap_or_default();
-        Recovered { tree, sessions, zxid: last, snapshot, replayed, log }
+        Recovered {
+            tree,
+            sessions,
+            zxid: last,
+            snapshot,
+            replayed,
+            replayed_bytes,
+            mismatches,
+            log,
+        }
     }
 }
 

@@ -55,6 +55,7 @@ const CONFIG: RecoveryConfig = RecoveryConfig {
     hash: Keyed::new((3, 4)),
     separate: true,
     make: true,
+    tail: TailForm { digest: true, last: true },
     log: LogConfig { sync: true, preallocate: 0, roll_beyond: None },
 };
 

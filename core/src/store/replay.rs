@@ -64,10 +64,11 @@ impl Loading {
             sessions: self.into.sessions,
             last: zxid,
             replayed: 0,
+            replayed_bytes: 0,
+            mismatches: 0,
             // Java's snapshots are fuzzy: the digest is the tree's only once the log was replayed
             // up to its transaction. One from before the snapshot says nothing.
             awaited: tail.digest.filter(|digest| digest.zxid >= zxid && digest.zxid > Zxid::ZERO),
-            mismatched: false,
         };
         replay.compare_awaited(zxid, fx);
         Ok(replay)
@@ -82,9 +83,11 @@ pub(super) struct Replay {
     /// The last transaction in them.
     pub(super) last: Zxid,
     pub(super) replayed: u64,
+    pub(super) replayed_bytes: u64,
+    /// Transactions after which the tree was not the one whose digest was recorded.
+    pub(super) mismatches: u64,
     /// The digest that the snapshot promises for a transaction that is still to come.
     awaited: Option<TreeDigest>,
-    mismatched: bool,
 }
 
 impl Replay {
@@ -95,8 +98,9 @@ impl Replay {
             sessions: SessionTimeouts::new(),
             last: Zxid::ZERO,
             replayed: 0,
+            replayed_bytes: 0,
+            mismatches: 0,
             awaited: None,
-            mismatched: false,
         }
     }
 
@@ -116,6 +120,7 @@ impl Replay {
                 last.next()
             }));
         }
+        self.replayed_bytes += entry.len() as u64;
         let entry = TxnEntry::decode(&mut Reader::new(entry)).map_err(|_| {
             "its checksum is right, but it is no transaction that this version knows".to_string()
         })?;
@@ -150,12 +155,13 @@ impl Replay {
         }
     }
 
-    /// Says the first time that the tree is not the one whose digest was recorded.
+    /// Counts, and says the first time, that the tree is not the one whose digest was recorded.
     fn compare(&mut self, recorded: TreeDigest, fx: &mut Effects) {
-        if recorded.version != TreeDigest::VERSION
-            || recorded.digest == self.tree.digest()
-            || core::mem::replace(&mut self.mismatched, true)
-        {
+        if recorded.version != TreeDigest::VERSION || recorded.digest == self.tree.digest() {
+            return;
+        }
+        self.mismatches += 1;
+        if self.mismatches > 1 {
             return;
         }
         let text = format!(

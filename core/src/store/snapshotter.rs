@@ -20,7 +20,7 @@ use crate::{
     event::{Event, Level},
     id::{FileId, LaneId, OpId, SessionId, Zxid},
     io::{Dir, Effects, FileError, FileErrorKind, FileOp, FileOutput},
-    log::{SnapshotSeal, TreeDigest, partial_name, snapshot_name},
+    log::{SnapshotSeal, TailForm, TreeDigest, partial_name, snapshot_name},
     tree::Tree,
     zoo::{Mutation, Zoo},
 };
@@ -101,6 +101,7 @@ impl SessionView for Listed {
 #[derive(Clone)]
 pub struct Snapshotter<Z: Zoo> {
     zoo: Z,
+    form: TailForm,
     state: State,
 }
 
@@ -116,6 +117,7 @@ enum State {
 struct Job {
     zxid: Zxid,
     digest: TreeDigest,
+    form: TailForm,
     lane: LaneId,
     file: FileId,
     /// Bytes written or in flight.
@@ -143,8 +145,8 @@ enum Stage {
 
 impl<Z: Zoo> Snapshotter<Z> {
     /// A writer with nothing to do.
-    pub fn new(zoo: Z) -> Snapshotter<Z> {
-        Snapshotter { zoo, state: State::Idle }
+    pub fn new(zoo: Z, form: TailForm) -> Snapshotter<Z> {
+        Snapshotter { zoo, form, state: State::Idle }
     }
 
     /// Whether a snapshot could be started.
@@ -167,6 +169,7 @@ impl<Z: Zoo> Snapshotter<Z> {
         let mut job = Job {
             zxid,
             digest: TreeDigest { zxid, version: TreeDigest::VERSION, digest },
+            form: self.form,
             lane: ids.lane(),
             file: ids.file(),
             len: 0,
@@ -265,7 +268,7 @@ impl Job {
         let complete = room > 0 && !self.sessions_left && tree.freeze_next(&mut self.piece, room);
         self.seal.cover(&self.piece);
         if complete {
-            self.seal.clone().end(self.digest, &mut self.piece);
+            self.seal.clone().end(self.digest, self.form, &mut self.piece);
         }
         let data = Arc::new(core::mem::take(&mut self.piece));
         let len = data.len() as u64;

@@ -29,7 +29,7 @@ impl Bench {
         (1..=nodes).for_each(|zxid| create(&mut tree, zxid));
         Bench {
             disk: TestDisk::new(),
-            snapshotter: Snapshotter::new(Sound),
+            snapshotter: Snapshotter::new(Sound, TailForm::default()),
             tree,
             sessions: Listed::default(),
             ids: Ids::new(),

@@ -110,16 +110,24 @@ impl TestDisk {
     /// Queues what a machine ordered.
     pub(crate) fn take(&mut self, fx: &mut Effects) {
         for effect in fx.take_list() {
-            match effect {
-                Effect::File { lane, op, what } => self.order(lane, op, what),
-                Effect::Event(event) => self.events.push(event),
-                Effect::Halt { exit, why } => {
-                    self.halted.get_or_insert((exit, why));
-                }
-                other => panic!("a store does not do {other:?}"),
+            if let Err(other) = self.take_one(effect) {
+                panic!("a store does not do {other:?}");
             }
         }
         fx.clear();
+    }
+
+    /// Takes an effect, or gives it back if it is none of a store's.
+    pub(crate) fn take_one(&mut self, effect: Effect) -> Result<(), Effect> {
+        match effect {
+            Effect::File { lane, op, what } => self.order(lane, op, what),
+            Effect::Event(event) => self.events.push(event),
+            Effect::Halt { exit, why } => {
+                self.halted.get_or_insert((exit, why));
+            }
+            other => return Err(other),
+        }
+        Ok(())
     }
 
     /// Queues an operation.

@@ -106,6 +106,8 @@ pub struct LogWriter<Z: Zoo> {
     /// Logs that were left, and their ends: to be cut to length and closed.
     retiring: Vec<(FileId, u64)>,
     appended: Zxid,
+    /// Bytes staged since the start.
+    logged: u64,
     flown: Zxid,
     durable: Zxid,
     halted: bool,
@@ -136,6 +138,7 @@ impl<Z: Zoo> LogWriter<Z> {
             chores: VecDeque::new(),
             retiring: Vec::new(),
             appended: last,
+            logged: 0,
             flown: last,
             durable: last,
             halted: false,
@@ -157,7 +160,9 @@ impl<Z: Zoo> LogWriter<Z> {
             self.staged.push_back(Part { begins, bytes });
         }
         let part = self.staged.back_mut().expect("there is one now");
+        let before = part.bytes.len();
         append_record(&mut part.bytes, entry);
+        self.logged += (part.bytes.len() - before) as u64;
     }
 
     /// Has the next transaction begin a log, as it does when a snapshot is taken.
@@ -178,6 +183,16 @@ impl<Z: Zoo> LogWriter<Z> {
     /// The last transaction that was staged.
     pub fn appended(&self) -> Zxid {
         self.appended
+    }
+
+    /// Bytes of records staged since the start.
+    pub fn logged(&self) -> u64 {
+        self.logged
+    }
+
+    /// Whether a batch is on its way to the disk.
+    pub fn in_flight(&self) -> bool {
+        !self.flight.is_empty()
     }
 
     /// Whether everything staged is durable and no operation is under way.

@@ -5,6 +5,7 @@ mod bounds;
 mod identities;
 mod limits;
 mod requests;
+mod settings;
 mod talk;
 
 use alloc::{
