@@ -41,8 +41,8 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     (
         "serve",
         &[
-            "config", "event", "hash", "id", "io", "jute", "proto", "session", "store", "time",
-            "tree", "txn", "watch", "zoo",
+            "config", "event", "frame", "hash", "id", "io", "jute", "proto", "session", "store",
+            "time", "tree", "txn", "watch", "zoo",
         ],
     ),
     ("node", &["config", "event", "hash", "id", "io", "serve", "store", "time", "zoo"]),

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use super::{read::Reader as TreeReader, server::Server, stats::Measure};
 use crate::{
+    frame::SKIPPED_UP_TO,
     id::{LinkId, SessionId, Zxid},
     io::Effects,
     jute::{self, Reader, Record, Write},
@@ -14,6 +15,9 @@ use crate::{
     watch::{Kind, WatcherType, Zxids},
     zoo::Zoo,
 };
+
+/// Bytes of the longest reply: its length is a number of 31 bits.
+const LONGEST: usize = i32::MAX as usize;
 
 impl<Z: Zoo> Server<Z> {
     /// Answers one request of a live link.
@@ -53,6 +57,7 @@ impl<Z: Zoo> Server<Z> {
         }
         let Some(conn) = self.conns.get_mut(&link) else { return };
         let Some(session) = conn.session() else { return };
+        let longest = SKIPPED_UP_TO as usize * self.config.requests.max_buffer as usize;
         let (zxid, watched) = (self.replica.applied, &mut self.watches);
         let reader = TreeReader {
             tree: &self.replica.tree,
@@ -77,7 +82,7 @@ impl<Z: Zoo> Server<Z> {
                     out.put_int(0);
                     Ok(())
                 }
-                _ => read_body(&reader, session, request, out),
+                _ => read_body(&reader, session, request, longest, out),
             });
         });
         conn.sent(link, sent, fx);
@@ -133,7 +138,10 @@ pub(super) fn put_reply(
     let mark = jute::begin_frame(out);
     ReplyHeader { xid, zxid, err: 0 }.encode(out);
     let start = out.len();
-    let result = body(out);
+    let mut result = body(out);
+    if out.len() - mark > LONGEST {
+        result = Err(ErrorCode::MarshallingError);
+    }
     if let Err(err) = result {
         out.truncate(start);
         out[start - 4..].copy_from_slice(&err.code().to_be_bytes());
@@ -146,6 +154,7 @@ fn read_body(
     reader: &TreeReader<'_>,
     session: SessionId,
     request: &Request<'_>,
+    longest: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), ErrorCode> {
     match request {
@@ -159,10 +168,7 @@ fn read_body(
             reader.ephemerals(session, prefix, out);
             Ok(())
         }
-        Request::MultiRead(reads) => {
-            reader.multi(reads, out);
-            Ok(())
-        }
+        Request::MultiRead(reads) => reader.multi(reads, longest, out),
         Request::WhoAmI => {
             reader.who_am_i(out);
             Ok(())

@@ -137,6 +137,9 @@ impl<Z: Zoo> Server<Z> {
 
     /// Applies the oldest proposal, if it is no later than `last`.
     fn apply_next(&mut self, last: Zxid, now: Now, fx: &mut Effects) -> bool {
+        if let Some(link) = self.replica.pending.next_asker(last) {
+            self.catch_up(link, now, fx);
+        }
         let told =
             Told { conns: &mut self.conns, schemes: &self.rules.schemes, unread: Vec::new() };
         let mut fired = Fired { watches: &mut self.watches, told, fx };
@@ -184,7 +187,7 @@ impl<Z: Zoo> Server<Z> {
                 if let Some(conn) = self.conns.get_mut(&link)
                     && conn.write_answered(link, xid, fx)
                 {
-                    self.drain(link, now.mono, fx);
+                    self.drain(link, now, fx);
                 }
             }
             Origin::Handshake { link } => self.session_opened(link, now, fx),
@@ -196,7 +199,7 @@ impl<Z: Zoo> Server<Z> {
         while let Some((_, link)) =
             self.syncs.pop_front_if(|(until, _)| *until <= self.replica.applied)
         {
-            self.drain(link, now.mono, fx);
+            self.drain(link, now, fx);
         }
     }
 }

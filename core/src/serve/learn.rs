@@ -172,7 +172,7 @@ impl<Z: Zoo> Server<Z> {
         });
         if let Some(until) = asked {
             *until = Some(committed);
-            self.drain(link, now.mono, fx);
+            self.drain(link, now, fx);
         }
     }
 

@@ -20,6 +20,8 @@ mod read;
 mod replica;
 mod requests;
 mod server;
+#[cfg(test)]
+mod slow_tests;
 mod sweep;
 mod talk;
 
