@@ -77,7 +77,7 @@ impl<Z: Zoo> Server<Z> {
         match OpCode::from_code(header.op) {
             Some(OpCode::Auth) => self.on_auth(link, header, &mut body, fx),
             Some(op) if op.is_write() && !delays => {
-                self.on_write(link, session, now, header, &mut body, fx)
+                self.on_write(link, session, now, header, &mut body, fx);
             }
             Some(OpCode::Sync) if !self.zoo.has(Mutation::SyncDoesNotWait) => {
                 let until = match self.duty {

@@ -19,14 +19,20 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// What a client sent: as a stream, and packet by packet.
+/// What a client sent: as a stream, packet by packet, and as a script for a whole server.
 fn client(into: &Path, name: &str, capture: &str) -> io::Result<()> {
     let mut stream = vec![0xff, 0xff, 7];
+    let mut script = Vec::new();
     for (n, line) in capture.lines().filter_map(|line| line.strip_prefix("> ")).enumerate() {
         let bytes = bytes(line.split(' ').next().unwrap_or_default());
         put(into, "request", &format!("{name}-{n}"), &bytes[4..])?;
+        for piece in bytes.chunks(255) {
+            script.extend([&[0, piece.len() as u8], piece].concat());
+        }
+        script.push(14);
         stream.extend(bytes);
     }
+    put(into, "server", name, &script)?;
     put(into, "frame", name, &stream)
 }
 

@@ -2,6 +2,8 @@
 //! What the fuzz targets share: bytes cut at arbitrary places, counted allocations, and trees
 //! written and read again.
 
+pub mod disk;
+
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
