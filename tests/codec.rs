@@ -10,7 +10,7 @@ use menagerie_core::{
     jute::{Malformed, Reader, Record},
     log::{
         Ending, LogScanner, SnapshotReader, SnapshotSeal, SnapshotSink, SnapshotTail, Step,
-        TreeDigest, append_log_header, append_record,
+        TailForm, TreeDigest, append_log_header, append_record,
     },
     proto::{Acl, Identity},
     tree::{Loader, Tree},
@@ -275,7 +275,7 @@ proptest! {
         }
         file.extend_from_slice(&body);
         seal.cover(&file);
-        seal.end(digest, &mut file);
+        seal.end(digest, TailForm::default(), &mut file);
         let (content, tail) = read(&file, piece);
         let read: Vec<_> = content.sessions.iter().map(|(id, timeout)| (id.0, *timeout)).collect();
         prop_assert_eq!(read, sessions);

@@ -1,133 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The program as an operator meets it: started, asked, stopped, and given wrong configurations.
 
+mod common;
 #[path = "program/files.rs"]
 mod files;
 
 use std::{
     fs,
-    io::{Read, Write},
     net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
+    process::{Command, Stdio},
 };
 
-/// The most that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A folder of its own for one test, with a zoo.cfg; removed in the end.
-struct Home {
-    folder: PathBuf,
-    port: u16,
-}
-
-impl Home {
-    fn new(name: &str) -> Home {
-        let folder = std::env::temp_dir().join(format!("menagerie-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder of our own");
-        let probe = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = probe.local_addr().expect("it is bound").port();
-        let home = Home { folder, port };
-        home.configure("");
-        home
-    }
-
-    fn configure(&self, more: &str) {
-        let (folder, port) = (self.folder.display(), self.port);
-        let text = format!(
-            "tickTime=2000\ninitLimit=10\nsyncLimit=5\nclientPort={port}\n\
-             clientPortAddress=127.0.0.1\ndataDir={folder}/data\ndataLogDir={folder}/log\n{more}"
-        );
-        fs::write(self.folder.join("zoo.cfg"), text).expect("the configuration is written");
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        run(Path::new(env!("CARGO_BIN_EXE_menagerie")), &self.folder, arguments)
-    }
-
-    fn start(&self) {
-        let started = said(&self.run(&["start", "zoo.cfg"]));
-        assert_eq!(started, (0, "Starting zookeeper ... STARTED\n".into()));
-    }
-
-    /// What the pid file says.
-    fn pid(&self) -> String {
-        fs::read_to_string(self.folder.join("data/zookeeper_server.pid")).expect("a pid file")
-    }
-
-    /// A server in the foreground, serving.
-    fn foreground(&self, verb: &str) -> Child {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_menagerie"));
-        command.args([verb, "zoo.cfg"]).current_dir(&self.folder);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        let child = command.spawn().expect("the program runs");
-        self.await_service();
-        child
-    }
-
-    /// Waits until it serves; `ruok` is answered before.
-    fn await_service(&self) {
-        eventually("it serves", || {
-            TcpStream::connect(("127.0.0.1", self.port)).is_ok()
-                && self.ask(b"srvr").contains("Mode: ")
-        });
-    }
-
-    fn cli(&self, command: &[&str]) -> String {
-        let server = format!("127.0.0.1:{}", self.port);
-        let output = self.run(&[&["cli", "-server", &server], command].concat());
-        assert!(output.status.success(), "{command:?}: {output:?}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    fn ask(&self, word: &[u8]) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
-        stream.write_all(word).expect("it takes the word");
-        let mut text = String::new();
-        stream.read_to_string(&mut text).expect("it answers and closes");
-        text
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        self.run(&["stop", "zoo.cfg"]);
-        // What a failed test leaves there helps to understand it.
-        if !thread::panicking() {
-            let _ = fs::remove_dir_all(&self.folder);
-        }
-    }
-}
-
-fn run(program: &Path, folder: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(program);
-    command.args(arguments).current_dir(folder).env_clear();
-    command.output().expect("the program runs")
-}
-
-fn signal(signal: &str, pid: &str) {
-    let status = Command::new("kill").args([signal, pid]).status().expect("kill runs");
-    assert!(status.success(), "kill {signal} {pid}");
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "in vain: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn complaint(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn said(output: &Output) -> (i32, String) {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    (output.status.code().expect("it was not killed"), text)
-}
+use common::{Home, complaint, eventually, run, said, signal};
 
 #[test]
 fn start_status_and_stop_speak_as_zk_server_does() {

@@ -44,8 +44,8 @@ const DIRECTIONS: Directions = &[
     (
         "serve",
         &[
-            "config", "event", "hash", "id", "io", "jute", "proto", "session", "store", "time",
-            "tree", "txn", "watch", "zoo",
+            "config", "event", "frame", "hash", "id", "io", "jute", "proto", "session", "store",
+            "time", "tree", "txn", "watch", "zoo",
         ],
     ),
     ("node", &["config", "event", "hash", "id", "io", "log", "serve", "store", "time", "zoo"]),

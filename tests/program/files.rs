@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What befalls the files of a real process: a log that cannot grow, a torn tail, rot.
 
+use std::{path::PathBuf, process::Stdio};
+
 use super::*;
 
 /// The bytes of one write here.

@@ -95,8 +95,10 @@ fn nearest<'a>(key: &str, known: &BTreeSet<&'a str>) -> Option<&'a str> {
     if key.len() > 64 {
         return None;
     }
+    // A difference in length is as many edits at least: most names need no closer look.
+    let alike = known.iter().filter(|name| name.len().abs_diff(key.len()) <= 2);
     let distance = |name: &&str| edits(key.as_bytes(), name.as_bytes());
-    let near = known.iter().map(|name| (distance(name), *name));
+    let near = alike.map(|name| (distance(name), *name));
     let (distance, name) = near.min()?;
     (distance <= 2 && distance * 3 < name.len()).then_some(name)
 }

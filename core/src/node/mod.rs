@@ -128,7 +128,7 @@ impl<Z: Zoo> Node<Z> {
             },
             Input::Drained { link, bytes } => {
                 if let Mode::Serving(server) = &mut self.mode {
-                    server.on_drained(link, bytes, fx);
+                    server.on_drained(link, bytes, now, fx);
                 }
             }
             Input::Time => {

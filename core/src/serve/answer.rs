@@ -10,6 +10,7 @@ use super::{
     stats::{Counter, Measure},
 };
 use crate::{
+    frame::SKIPPED_UP_TO,
     id::{LinkId, SessionId, Zxid},
     io::Effects,
     jute::{self, Reader, Record, Write},
@@ -20,6 +21,9 @@ use crate::{
     watch::{Kind, Present, WatcherType},
     zoo::Zoo,
 };
+
+/// Bytes of the longest reply: its length is a number of 31 bits.
+const LONGEST: usize = i32::MAX as usize;
 
 /// Who asked, and when.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +68,7 @@ impl<Z: Zoo> Server<Z> {
         }
         let Some(conn) = self.conns.get_mut(&link) else { return };
         let Some(session) = conn.session() else { return };
+        let longest = SKIPPED_UP_TO as usize * self.config.requests.max_buffer as usize;
         let (zxid, watched) = (self.replica.applied, &mut self.watches);
         let ids = conn.identities.first(known);
         let reader =
@@ -86,7 +91,7 @@ impl<Z: Zoo> Server<Z> {
                     out.put_int(0);
                     Ok(())
                 }
-                _ => read_body(&reader, session, request, out),
+                _ => read_body(&reader, session, request, longest, out),
             });
         });
         drop(ids);
@@ -154,7 +159,10 @@ pub(super) fn put_reply(
     let mark = jute::begin_frame(out);
     ReplyHeader { xid, zxid, err: 0 }.encode(out);
     let start = out.len();
-    let result = body(out);
+    let mut result = body(out);
+    if out.len() - mark > LONGEST {
+        result = Err(ErrorCode::MarshallingError);
+    }
     if let Err(err) = result {
         out.truncate(start);
         out[start - 4..].copy_from_slice(&err.code().to_be_bytes());
@@ -167,6 +175,7 @@ fn read_body(
     reader: &TreeReader<'_>,
     session: SessionId,
     request: &Request<'_>,
+    longest: usize,
     out: &mut Vec<u8>,
 ) -> Result<(), ErrorCode> {
     match request {
@@ -180,10 +189,7 @@ fn read_body(
             reader.ephemerals(session, prefix, out);
             Ok(())
         }
-        Request::MultiRead(reads) => {
-            reader.multi(reads, out);
-            Ok(())
-        }
+        Request::MultiRead(reads) => reader.multi(reads, longest, out),
         Request::WhoAmI => {
             reader.who_am_i(out);
             Ok(())

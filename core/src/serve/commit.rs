@@ -27,11 +27,12 @@ use crate::{
 const APPLIED_PER_TURN: usize = 1024;
 
 impl<Z: Zoo> Server<Z> {
-    /// Validates a write of one of our own clients.
+    /// Validates a write of one of our own clients, by the first `known` of its identities.
     pub(super) fn propose_request(
         &mut self,
         link: LinkId,
         session: SessionId,
+        known: usize,
         header: RequestHeader,
         body: &mut Reader<'_>,
         now: Now,
@@ -39,7 +40,7 @@ impl<Z: Zoo> Server<Z> {
         let state = self.session_state(session, link);
         let conn = self.conns.get_mut(&link).expect("a request comes on a link that is up");
         let ids = core::mem::take(&mut conn.identities);
-        let asker = Asker { session, state, cxid: header.xid, ids: &ids };
+        let asker = Asker { session, state, cxid: header.xid, ids: &ids.first(known) };
         self.propose(&asker, header, body, Origin::Request { link, xid: header.xid }, now);
         self.conns.get_mut(&link).expect("it is still up").identities = ids;
     }
@@ -137,6 +138,9 @@ impl<Z: Zoo> Server<Z> {
 
     /// Applies the oldest proposal, if it is no later than `last`.
     fn apply_next(&mut self, last: Zxid, now: Now, fx: &mut Effects) -> bool {
+        if let Some(link) = self.replica.pending.next_asker(last) {
+            self.catch_up(link, now, fx);
+        }
         let told = Told::new(&mut self.conns, &self.rules.schemes);
         let mut fired = Fired { watches: &mut self.watches, told, fx };
         let (stats, mut closed, mut moved) = (&mut self.stats, None, None);
@@ -184,7 +188,7 @@ impl<Z: Zoo> Server<Z> {
                 if let Some(conn) = self.conns.get_mut(&link)
                     && conn.write_answered(link, xid, fx)
                 {
-                    self.drain(link, now.mono, fx);
+                    self.drain(link, now, fx);
                 }
             }
             Origin::Handshake { link } => self.session_opened(link, now, fx),
@@ -196,7 +200,7 @@ impl<Z: Zoo> Server<Z> {
         while let Some((_, link)) =
             self.syncs.pop_front_if(|(until, _)| *until <= self.replica.applied)
         {
-            self.drain(link, now.mono, fx);
+            self.drain(link, now, fx);
         }
     }
 }

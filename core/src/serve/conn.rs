@@ -24,6 +24,8 @@ const MAX_QUEUED: usize = 256;
 const MAX_QUEUED_BYTES: usize = 1 << 20;
 /// More bytes than this sent and not taken pause the link: whoever does not read, need not ask.
 const MAX_UNSENT: usize = 4 << 20;
+/// A write behind more requests than this that are not looked into is not looked into either.
+const MAX_AHEAD: usize = 32;
 
 /// A connection.
 #[derive(Clone, Debug)]
@@ -40,6 +42,10 @@ pub struct Conn {
     pub queue: VecDeque<Queued>,
     /// Bytes of the frames in `queue`.
     queued_bytes: usize,
+    /// Frames in `queue` that are not looked into.
+    unseen: usize,
+    /// Those of them that are writes.
+    unseen_writes: usize,
     /// Bytes sent to the driver that the network has not taken.
     unsent: usize,
     /// Why it is not read from.
@@ -101,7 +107,12 @@ pub enum Queued {
         request: Deferred,
     },
     /// A request that has not been looked into.
-    Frame(Deferred),
+    Frame {
+        /// The request.
+        request: Deferred,
+        /// Whether it is a write that waits for what is before it, see [`Conn::delays_writes`].
+        write: bool,
+    },
     /// A request whose packet was too long; only its head was kept.
     Oversized {
         /// The request's number.
@@ -126,7 +137,7 @@ impl Queued {
         match self {
             Queued::Oversized { .. } => 0,
             Queued::Write { answer, .. } => answer.as_ref().map_or(0, |answer| answer.len()),
-            Queued::Sync { request, .. } | Queued::Frame(request) => request.frame.len(),
+            Queued::Sync { request, .. } | Queued::Frame { request, .. } => request.frame.len(),
         }
     }
 }
@@ -163,6 +174,8 @@ impl Conn {
             identities: Identities::of_address(peer.ip()),
             queue: VecDeque::new(),
             queued_bytes: 0,
+            unseen: 0,
+            unseen_writes: 0,
             unsent: 0,
             holds: Holds::default(),
             stats: LinkStats::new(now.wall_ms),
@@ -185,6 +198,10 @@ impl Conn {
     /// Puts something behind everything that waits.
     pub fn enqueue(&mut self, link: LinkId, queued: Queued, fx: &mut Effects) {
         self.queued_bytes += queued.bytes();
+        if let Queued::Frame { write, .. } = queued {
+            self.unseen += 1;
+            self.unseen_writes += usize::from(write);
+        }
         self.queue.push_back(queued);
         self.balance(link, fx);
     }
@@ -194,18 +211,38 @@ impl Conn {
         Deferred { frame: packet.into(), since: now, known: self.identities.len() }
     }
 
+    /// Puts a write that was just taken off the front back there, under way now.
+    pub fn under_way(&mut self, xid: i32) {
+        self.queue.push_front(Queued::Write { xid, answer: None });
+    }
+
+    /// Whether a write must wait until it is looked into. What stands before a write is answered
+    /// before that is applied, however slowly the link reads: so little may stand there.
+    pub fn delays_writes(&self) -> bool {
+        self.unseen_writes > 0 || self.unseen > if self.reads_too_slowly() { 0 } else { MAX_AHEAD }
+    }
+
+    /// Whether so much that was sent is not taken that nothing more should be answered.
+    pub fn reads_too_slowly(&self) -> bool {
+        self.holds.unsent
+    }
+
     /// Takes the oldest thing that waits.
     pub fn dequeue(&mut self, link: LinkId, fx: &mut Effects) -> Option<Queued> {
         let queued = self.queue.pop_front()?;
         self.queued_bytes -= queued.bytes();
+        if let Queued::Frame { write, .. } = queued {
+            self.unseen -= 1;
+            self.unseen_writes -= usize::from(write);
+        }
         self.balance(link, fx);
         Some(queued)
     }
 
-    /// Forgets what waited, its owner having taken it over.
-    pub fn forget_queue(&mut self) {
-        self.queue.clear();
-        self.queued_bytes = 0;
+    /// Gives away what waited.
+    pub fn take_queue(&mut self) -> VecDeque<Queued> {
+        (self.queued_bytes, self.unseen, self.unseen_writes) = (0, 0, 0);
+        core::mem::take(&mut self.queue)
     }
 
     /// Bytes were sent to it.
@@ -268,8 +305,7 @@ impl Conn {
     pub fn hang_up(&mut self, link: LinkId, fx: &mut Effects) {
         if self.phase != Phase::Over {
             self.phase = Phase::Over;
-            self.queue.clear();
-            self.queued_bytes = 0;
+            self.take_queue();
             fx.push(Effect::HangUp { link });
         }
     }

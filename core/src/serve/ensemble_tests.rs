@@ -24,19 +24,19 @@ const EPOCH: u32 = 1;
 const TIMEOUT_MS: i32 = 10_000;
 
 /// One member, and what its clients were told.
-struct Member {
-    server: Server<Sound>,
+pub(super) struct Member {
+    pub(super) server: Server<Sound>,
     ids: Ids,
-    fx: Effects,
+    pub(super) fx: Effects,
     told: BTreeMap<LinkId, Vec<u8>>,
     hung_up: Vec<LinkId>,
     /// Operations of the log that have not ended.
     disk: Vec<crate::id::OpId>,
-    now: Now,
+    pub(super) now: Now,
 }
 
 impl Member {
-    fn new(id: u8) -> Member {
+    pub(super) fn new(id: u8) -> Member {
         let (zoo, hash) = (Sound, Keyed::new((1, 2)));
         let mut ids = Ids::new();
         let now = Now { mono: Instant::from_millis(1000), wall_ms: 1_700_000_000_000 };
@@ -64,19 +64,19 @@ impl Member {
         }
     }
 
-    fn link(&mut self, link: u64) -> LinkId {
+    pub(super) fn link(&mut self, link: u64) -> LinkId {
         let link = LinkId(link);
         let peer = "127.0.0.1:5555".parse().expect("an address");
         self.server.on_link_up(link, peer, self.now, &mut self.fx);
         link
     }
 
-    fn frame(&mut self, link: LinkId, packet: &[u8]) {
+    pub(super) fn frame(&mut self, link: LinkId, packet: &[u8]) {
         self.server.on_frame(link, self.now, Frame::Packet(packet), &mut self.fx);
         self.turn();
     }
 
-    fn connect(&mut self, link: LinkId, session: SessionId) {
+    pub(super) fn connect(&mut self, link: LinkId, session: SessionId) {
         let mut packet = Vec::new();
         let request = ConnectRequest {
             protocol_version: 0,
@@ -114,7 +114,7 @@ impl Member {
     }
 
     /// Ends a turn, and executes all effects but those of the disk.
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         self.server.replica().flush(self.now.mono, &mut self.ids, &mut self.fx);
         for effect in self.fx.take_list() {
             match effect {
@@ -131,7 +131,7 @@ impl Member {
     }
 
     /// Ends all operations of the log.
-    fn sync(&mut self) {
+    pub(super) fn sync(&mut self) {
         while !self.disk.is_empty() {
             for op in core::mem::take(&mut self.disk) {
                 let ended = Ok(FileOutput::Done);
@@ -142,7 +142,7 @@ impl Member {
     }
 
     /// The frames a link was sent since the last call.
-    fn heard(&mut self, link: LinkId) -> Vec<Vec<u8>> {
+    pub(super) fn heard(&mut self, link: LinkId) -> Vec<Vec<u8>> {
         let bytes = self.told.remove(&link).unwrap_or_default();
         let (mut rest, mut frames) = (&bytes[..], Vec::new());
         while let Some((len, tail)) = rest.split_first_chunk::<4>() {

@@ -113,11 +113,10 @@ impl<Z: Zoo> Server<Z> {
         let conn = self.conns.get_mut(&link).expect("the link just greeted");
         conn.hold(link, Hold::Opening, false, fx);
         // What came in the meantime is looked at as if it came now.
-        let mut early = core::mem::take(&mut conn.queue);
-        conn.forget_queue();
+        let mut early = conn.take_queue();
         while let Some(queued) = early.pop_front() {
             match queued {
-                Queued::Frame(request) => self.on_request(link, now, &request.frame, fx),
+                Queued::Frame { request, .. } => self.on_request(link, now, &request.frame, fx),
                 Queued::Oversized { xid } => self.on_oversized(link, xid, fx),
                 Queued::Write { .. } | Queued::Sync { .. } => {
                     unreachable!("requests wait unopened until the session is open")

@@ -172,19 +172,20 @@ impl<Z: Zoo> Server<Z> {
         });
         if let Some(until) = asked {
             *until = Some(committed);
-            self.drain(link, now.mono, fx);
+            self.drain(link, now, fx);
         }
     }
 
-    /// Sends a client's write up.
+    /// Sends a client's write up, with the first `known` of its identities.
     pub(super) fn forward(
         &mut self,
         link: LinkId,
         session: SessionId,
+        known: usize,
         header: RequestHeader,
         body: &[u8],
     ) {
-        let identities = self.conns[&link].identities.clone();
+        let identities = self.conns[&link].identities.first(known).into_owned();
         let (cxid, op) = (header.xid, header.op);
         let asking = Asking::Request { session, cxid, op, body: body.into(), identities };
         let waiting = Waiting { origin: Origin::Request { link, xid: cxid }, cxid };

@@ -21,6 +21,8 @@ mod replica;
 mod requests;
 mod server;
 mod sizes;
+#[cfg(test)]
+mod slow_tests;
 mod sweep;
 mod talk;
 

@@ -75,6 +75,16 @@ impl Pending {
         self.queue.front().map(|proposal| proposal.zxid)
     }
 
+    /// The link whose request the oldest is, if that is not newer than `zxid`.
+    pub fn next_asker(&self, zxid: Zxid) -> Option<LinkId> {
+        match self.queue.front()? {
+            Proposal { zxid: first, origin: Origin::Request { link, .. }, .. } => {
+                (*first <= zxid).then_some(*link)
+            }
+            _ => None,
+        }
+    }
+
     /// The buffer to append a transaction's bytes to, ahead of [`Pending::push`].
     pub fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes

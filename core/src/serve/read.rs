@@ -98,8 +98,16 @@ impl Reader<'_> {
         out[mark..mark + 4].copy_from_slice(&count.to_be_bytes());
     }
 
-    /// Each read of a multiRead with its own result.
-    pub fn multi(&self, reads: &[Request<'_>], out: &mut Vec<u8>) {
+    /// Each read of a multiRead with its own result. All of them are refused when they come to
+    /// much more than `longest` bytes: a packet holds enough reads of the largest znode to fill
+    /// any memory.
+    pub fn multi(
+        &self,
+        reads: &[Request<'_>],
+        longest: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ErrorCode> {
+        let start = out.len();
         for read in reads {
             let mark = out.len();
             put_multi_header(read.op(), 0, out);
@@ -113,8 +121,12 @@ impl Reader<'_> {
                 put_multi_header(OpCode::Error, err.code(), out);
                 out.put_int(err.code());
             }
+            if out.len() - start > longest {
+                return Err(ErrorCode::MarshallingError);
+            }
         }
         end_multi(out);
+        Ok(())
     }
 
     /// Who the connection has shown to be.

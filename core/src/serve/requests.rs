@@ -2,14 +2,17 @@
 //! Frames of clients: which are answered at once, which are proposed, and which wait.
 //!
 //! Replies keep the order of requests on a link. A read waits only while a write of the same link
-//! is on its way; a write never waits. Auth packets are answered out of turn, as in Java; what came
-//! before one is judged without it.
+//! is on its way; a write does not wait. Auth packets are answered out of turn, as in Java; what
+//! came before one is judged without it.
+//!
+//! A link that asks for more than it reads waits with all it asks for: an answer can be as long as
+//! thirty thousand requests for it.
 
 use alloc::format;
 
 use super::{
     answer::Call,
-    conn::{Deferred, Phase, Queued},
+    conn::{Conn, Deferred, Phase, Queued},
     learn::Duty,
     server::Server,
     stats::Counter,
@@ -20,7 +23,7 @@ use crate::{
     io::{Effects, Frame},
     jute::{Reader, Record, begin_frame, end_frame},
     proto::{ErrorCode, OpCode, ReplyHeader, Request, RequestHeader},
-    time::{Instant, Now},
+    time::Now,
     zoo::{Mutation, Zoo},
 };
 
@@ -43,8 +46,8 @@ impl<Z: Zoo> Server<Z> {
             (_, Frame::Word(word)) => self.on_word(link, now, word, fx),
             (Phase::TraceMask, Frame::Packet(mask)) => self.on_trace_mask(link, mask, now, fx),
             (Phase::Opening { .. }, Frame::Packet(packet)) => {
-                let queued = Queued::Frame(conn.defer(packet, now.mono));
-                conn.enqueue(link, queued, fx);
+                let request = conn.defer(packet, now.mono);
+                conn.enqueue(link, Queued::Frame { request, write: false }, fx);
             }
             (Phase::Live { .. }, Frame::Packet(packet)) => self.on_request(link, now, packet, fx),
             (_, Frame::Oversized { len, head }) => {
@@ -76,11 +79,14 @@ impl<Z: Zoo> Server<Z> {
         {
             return;
         }
-        let (first, known) = (conn.queue.is_empty(), conn.identities.len());
+        let first = conn.queue.is_empty() && !conn.reads_too_slowly();
+        let (delays, known) = (conn.delays_writes(), conn.identities.len());
         self.report(session, timeout_ms);
         match op {
             Some(OpCode::Auth) => self.on_auth(link, header, &mut body, fx),
-            Some(op) if op.is_write() => self.on_write(link, session, now, header, &mut body, fx),
+            Some(op) if op.is_write() && !delays => {
+                self.on_write(link, session, now, header, &mut body, fx);
+            }
             Some(OpCode::Sync) if !self.zoo.has(Mutation::SyncDoesNotWait) => {
                 let until = match self.duty {
                     Duty::Alone => Some(self.proposed),
@@ -91,16 +97,17 @@ impl<Z: Zoo> Server<Z> {
                 };
                 let request = self.conns[&link].defer(packet, now.mono);
                 let queued = Queued::Sync { until, request };
-                self.wait_in_turn(link, queued, now.mono, fx);
+                self.wait_in_turn(link, queued, now, fx);
             }
-            _ if first || self.zoo.has(Mutation::ReadOvertakesWrite) => {
-                let call = Call { link, since: now.mono, known, now: now.mono };
-                self.answer(call, header, &mut body, fx);
-            }
-            _ => {
+            op => {
+                let write = op.is_some_and(OpCode::is_write);
+                if !write && (first || self.zoo.has(Mutation::ReadOvertakesWrite)) {
+                    let call = Call { link, since: now.mono, known, now: now.mono };
+                    return self.answer(call, header, &mut body, fx);
+                }
                 let conn = self.conns.get_mut(&link).expect("it is still up");
-                let queued = Queued::Frame(conn.defer(packet, now.mono));
-                conn.enqueue(link, queued, fx);
+                let request = conn.defer(packet, now.mono);
+                conn.enqueue(link, Queued::Frame { request, write }, fx);
             }
         }
     }
@@ -112,7 +119,7 @@ impl<Z: Zoo> Server<Z> {
     }
 
     /// Puts something behind whatever waits on its link, and looks whether it need wait at all.
-    fn wait_in_turn(&mut self, link: LinkId, queued: Queued, now: Instant, fx: &mut Effects) {
+    fn wait_in_turn(&mut self, link: LinkId, queued: Queued, now: Now, fx: &mut Effects) {
         let conn = self.conns.get_mut(&link).expect("a request comes on a link that is up");
         let first = conn.queue.is_empty();
         conn.enqueue(link, queued, fx);
@@ -143,8 +150,7 @@ impl<Z: Zoo> Server<Z> {
         }
     }
 
-    /// A write: validated against everything proposed, and staged for the log; or sent up to
-    /// who does that.
+    /// A write: it is under way from now on.
     fn on_write(
         &mut self,
         link: LinkId,
@@ -154,13 +160,30 @@ impl<Z: Zoo> Server<Z> {
         body: &mut Reader<'_>,
         fx: &mut Effects,
     ) {
-        match self.duty {
-            Duty::Alone | Duty::Lead => self.propose_request(link, session, header, body, now),
-            Duty::Learn => self.forward(link, session, header, body.rest()),
-        }
+        let known = self.conns[&link].identities.len();
+        self.send_off(link, session, known, now, header, body);
         let conn = self.conns.get_mut(&link).expect("a request comes on a link that is up");
         conn.enqueue(link, Queued::Write { xid: header.xid, answer: None }, fx);
         self.throttle(link, fx);
+    }
+
+    /// Validates a write against everything proposed, and stages it for the log; or sends it up to
+    /// who does that.
+    fn send_off(
+        &mut self,
+        link: LinkId,
+        session: SessionId,
+        known: usize,
+        now: Now,
+        header: RequestHeader,
+        body: &mut Reader<'_>,
+    ) {
+        match self.duty {
+            Duty::Alone | Duty::Lead => {
+                self.propose_request(link, session, known, header, body, now);
+            }
+            Duty::Learn => self.forward(link, session, known, header, body.rest()),
+        }
     }
 
     /// Proof of an identity: judged at once.
@@ -196,40 +219,69 @@ impl<Z: Zoo> Server<Z> {
         conn.sent(link, sent, fx);
     }
 
-    /// Answers what waits on a link, up to the next write that is still on its way.
-    pub(super) fn drain(&mut self, link: LinkId, now: Instant, fx: &mut Effects) {
-        while let Some(conn) = self.conns.get_mut(&link) {
-            match conn.queue.front() {
-                Some(Queued::Frame(_) | Queued::Oversized { .. }) => {}
-                Some(Queued::Sync { until: None, .. }) => return,
-                Some(Queued::Sync { until: Some(until), .. }) if *until <= self.replica.applied => {
-                }
-                Some(Queued::Sync { until: Some(until), .. }) => {
-                    let until = *until;
-                    let at = self.syncs.partition_point(|(other, _)| *other <= until);
-                    return self.syncs.insert(at, (until, link));
-                }
-                Some(Queued::Write { answer: Some(_), .. }) => {}
-                Some(Queued::Write { answer: None, .. }) | None => return,
+    /// Answers what waits on a link, up to the next write that is still on its way, for as long as
+    /// the link reads what it is sent.
+    pub(super) fn drain(&mut self, link: LinkId, now: Now, fx: &mut Effects) {
+        while self.conns.get(&link).is_some_and(|conn| !conn.reads_too_slowly())
+            && self.answer_first(link, now, fx)
+        {}
+    }
+
+    /// Answers all that stands before a write of a link that is about to be applied, and that it
+    /// may not show.
+    pub(super) fn catch_up(&mut self, link: LinkId, now: Now, fx: &mut Effects) {
+        while self.conns.get(&link).is_some_and(Conn::reads_too_slowly)
+            && self.answer_first(link, now, fx)
+        {}
+    }
+
+    /// Answers the first that waits on a link, or sends it off; false if its time has not come.
+    fn answer_first(&mut self, link: LinkId, now: Now, fx: &mut Effects) -> bool {
+        let Some(conn) = self.conns.get_mut(&link) else { return false };
+        match conn.queue.front() {
+            Some(Queued::Frame { .. } | Queued::Oversized { .. }) => {}
+            Some(Queued::Sync { until: None, .. }) => return false,
+            Some(Queued::Sync { until: Some(until), .. }) if *until <= self.replica.applied => {}
+            Some(Queued::Sync { until: Some(until), .. }) => {
+                let until = *until;
+                let at = self.syncs.partition_point(|(other, _)| *other <= until);
+                self.syncs.insert(at, (until, link));
+                return false;
             }
-            match conn.dequeue(link, fx).expect("it was just looked at") {
-                Queued::Oversized { xid } => {
-                    self.answer_error(link, xid, ErrorCode::MarshallingError, fx);
-                }
-                Queued::Frame(request) | Queued::Sync { request, .. } => {
-                    let Deferred { frame, since, known } = request;
-                    let mut body = Reader::new(&frame);
-                    let header = RequestHeader::decode(&mut body).expect("it was read before");
-                    self.answer(Call { link, since, known, now }, header, &mut body, fx);
-                }
-                Queued::Write { answer, .. } => {
-                    let answer = answer.expect("it was just looked at");
-                    self.tell_pending(link, fx);
-                    let sent = fx.send(link, |out| out.extend_from_slice(&answer));
-                    self.conns.get_mut(&link).expect("it is still up").sent(link, sent, fx);
-                }
+            Some(Queued::Write { answer: Some(_), .. }) => {}
+            Some(Queued::Write { answer: None, .. }) | None => return false,
+        }
+        match conn.dequeue(link, fx).expect("it was just looked at") {
+            Queued::Oversized { xid } => {
+                self.answer_error(link, xid, ErrorCode::MarshallingError, fx);
+            }
+            Queued::Frame { request, write: true } => self.send_off_late(link, &request, now, fx),
+            Queued::Frame { request, .. } | Queued::Sync { request, .. } => {
+                let Deferred { frame, since, known } = request;
+                let mut body = Reader::new(&frame);
+                let header = RequestHeader::decode(&mut body).expect("it was read before");
+                let call = Call { link, since, known, now: now.mono };
+                self.answer(call, header, &mut body, fx);
+            }
+            Queued::Write { answer, .. } => {
+                let answer = answer.expect("it was just looked at");
+                self.tell_pending(link, fx);
+                let sent = fx.send(link, |out| out.extend_from_slice(&answer));
+                self.conns.get_mut(&link).expect("it is still up").sent(link, sent, fx);
             }
         }
+        true
+    }
+
+    /// A write whose turn has come to be looked into.
+    fn send_off_late(&mut self, link: LinkId, request: &Deferred, now: Now, fx: &mut Effects) {
+        let conn = self.conns.get_mut(&link).expect("it waited on it");
+        let Phase::Live { session, .. } = conn.phase else { return };
+        let mut body = Reader::new(&request.frame);
+        let header = RequestHeader::decode(&mut body).expect("it was read before");
+        conn.under_way(header.xid);
+        self.send_off(link, session, request.known, now, header, &mut body);
+        self.throttle(link, fx);
     }
 }
 

@@ -166,9 +166,12 @@ impl<Z: Zoo> Server<Z> {
     }
 
     /// The network took bytes that were sent to a link.
-    pub fn on_drained(&mut self, link: LinkId, bytes: usize, fx: &mut Effects) {
-        if let Some(conn) = self.conns.get_mut(&link) {
-            conn.drained(link, bytes, fx);
+    pub fn on_drained(&mut self, link: LinkId, bytes: usize, now: Now, fx: &mut Effects) {
+        let Some(conn) = self.conns.get_mut(&link) else { return };
+        let slow = conn.reads_too_slowly();
+        conn.drained(link, bytes, fx);
+        if slow {
+            self.drain(link, now, fx);
         }
     }
 

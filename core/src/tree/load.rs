@@ -194,22 +194,25 @@ impl Loader {
         acl: i64,
         stat: &StoredStat,
     ) -> Result<(), LoadError> {
+        let shown = || String::from_utf8_lossy(path).into_owned();
         let acl = self.tree.acls.hold_id(acl);
         let Some((parent_path, name)) = split(path) else {
+            if path.contains(&b'/') {
+                return Err(LoadError::NoParent(shown()));
+            }
             // As in Java, whatever has no slash is the root; its owner means nothing.
             let stat = StoredStat { owner: Owner::Persistent.field(), ..*stat };
             self.tree.place_root(data, acl, &stat);
             return Ok(());
         };
         if self.parent == NONE || self.parent_path != parent_path {
-            let shown = || String::from_utf8_lossy(path).into_owned();
             let parent = self.tree.locate(parent_path);
             self.parent = parent.ok_or_else(|| LoadError::NoParent(shown()))?;
             self.parent_path.clear();
             self.parent_path.extend_from_slice(parent_path);
         }
         if self.tree.locate_child(self.parent, name).is_some() {
-            return Err(LoadError::Twice(String::from_utf8_lossy(path).into_owned()));
+            return Err(LoadError::Twice(shown()));
         }
         self.tree.attach(self.parent, path, data, acl, stat);
         Ok(())

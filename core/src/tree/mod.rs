@@ -374,10 +374,12 @@ fn hash_name(key: Keyed, parent: u32, name: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// The parent's path, empty for the root, and the last part.
+/// The parent's path, empty for the root, and the last part. Nothing lies below `//`: the root has
+/// no child without a name, and that path is not another one of the root's.
 fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
     let slash = path.iter().rposition(|byte| *byte == b'/')?;
-    Some((&path[..slash], &path[slash + 1..]))
+    let parent = &path[..slash];
+    (parent != b"/").then_some((parent, &path[slash + 1..]))
 }
 
 #[cfg(test)]

@@ -531,11 +531,30 @@ fn damaged_bodies_are_refused() {
     let fed = |bytes: &[u8]| Loader::new(Keyed::default()).feed(bytes);
     assert_eq!(fed(&[0xff, 0xff, 0xff, 0xfe]), Err(LoadError::Malformed));
     assert_eq!(fed(&[0x7f, 0xff, 0xff, 0xff]), Ok(4));
-    let mut orphan = vec![0, 0, 0, 0, 0, 0, 0, 4];
-    orphan.extend_from_slice(b"/a/b");
-    orphan.extend_from_slice(&[0xff; 4]);
-    orphan.extend_from_slice(&[0; 68]);
-    assert_eq!(fed(&orphan), Err(LoadError::NoParent("/a/b".into())));
+    for path in ["/a/b", "//ab", "////"] {
+        let mut orphan = vec![0, 0, 0, 0, 0, 0, 0, 4];
+        orphan.extend_from_slice(path.as_bytes());
+        orphan.extend_from_slice(&[0xff; 4]);
+        orphan.extend_from_slice(&[0; 68]);
+        assert_eq!(fed(&orphan), Err(LoadError::NoParent(path.into())));
+    }
+}
+
+/// No request may name such a path, but the entry of a damaged log can.
+#[test]
+fn two_slashes_in_front_are_not_one() {
+    let mut tree = Tree::new(Keyed::default());
+    let before = tree.digest();
+    let kind = TxnKind::Plain { ephemeral: false, create2: false };
+    for path in [&b"//"[..], b"//a", b"//zookeeper"] {
+        let new = CreateTxn { path, data: None, acl: None, kind, parent_cversion: -1 };
+        let delete = Txn::Delete { path, container: false };
+        for txn in [Txn::Create(new), delete] {
+            let outcome = apply(&mut tree, &header(1), &txn, &mut ());
+            assert_eq!(outcome.err, ErrorCode::NoNode.code(), "{txn:?}");
+        }
+    }
+    assert_eq!((tree.digest(), tree.node_count()), (before, 5));
 }
 
 /// A world with one bug.
