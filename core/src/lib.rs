@@ -5,8 +5,9 @@
 //! ground up (a room uses only the rooms before it; `tests/tidy.rs` holds the directions):
 //!
 //! - ground floor: [`id`], [`time`], [`hash`], [`pieces`] (tables), [`zoo`], [`jute`] (codec),
-//!   [`proto`] (wire records), [`event`] (what a core has to tell), [`io`] (what goes in and comes
-//!   out of a core), [`frame`] (the framing machine of the client port)
+//!   [`proto`] (wire records), [`quorum`] (which sets of servers may decide), [`event`] (what a
+//!   core has to tell), [`io`] (what goes in and comes out of a core), [`frame`] (the framing
+//!   machine of the client port)
 //! - [`config`]: the text of `zoo.cfg` and of JVM flags as typed values
 //! - [`tree`]: znodes, and [`txn`]: what changes them
 //! - [`log`]: the files of a data directory as bytes
@@ -34,6 +35,7 @@ pub mod log;
 pub mod node;
 pub mod pieces;
 pub mod proto;
+pub mod quorum;
 pub mod serve;
 pub mod session;
 pub mod store;
