@@ -5,13 +5,15 @@
 //! ground up (a room uses only the rooms before it; `tests/tidy.rs` holds the directions):
 //!
 //! - ground floor: [`id`], [`time`], [`hash`], [`pieces`] (tables), [`zoo`], [`jute`] (codec),
-//!   [`proto`] (wire records), [`event`] (what a core has to tell), [`io`] (what goes in and comes
-//!   out of a core), [`frame`] (the framing machine of the client port)
+//!   [`proto`] (wire records), [`quorum`] (which sets of servers may decide), [`event`] (what a
+//!   core has to tell), [`io`] (what goes in and comes out of a core), [`frame`] (the framing
+//!   machine of the client port)
 //! - [`config`]: the text of `zoo.cfg` and of JVM flags as typed values
 //! - [`tree`]: znodes, and [`txn`]: what changes them
 //! - [`log`]: the files of a data directory as bytes
 //! - [`session`]: who is connected or may come back
 //! - [`watch`]: who wants to hear of which change
+//! - [`election`]: who leads
 //! - [`store`]: the machines that write and read the data directory
 //! - [`zab`]: atomic broadcast, how one leader's history becomes everybody's
 //! - [`serve`]: who may do what, and what becomes of a request
@@ -24,6 +26,7 @@ extern crate alloc;
 
 pub mod client;
 pub mod config;
+pub mod election;
 pub mod event;
 pub mod frame;
 pub mod hash;
@@ -34,6 +37,7 @@ pub mod log;
 pub mod node;
 pub mod pieces;
 pub mod proto;
+pub mod quorum;
 pub mod serve;
 pub mod session;
 pub mod store;

@@ -87,6 +87,22 @@ mutations! {
     VersionWrapsToAny,
     /// A create leaves its parent's count of creations as it was.
     CreateKeepsParentCversion,
+    /// Half of the voters count as a quorum.
+    MinorityIsQuorum,
+    /// Equal zxids are ordered by id whatever their epochs, so two votes can each beat the other.
+    TieBreakForgetsEpoch,
+    /// An empty server votes for those that hold data, as if it had nothing to lose.
+    EmptyServerVotes,
+    /// After a notification that cannot be read, its link is heard no more.
+    DeafAfterBadNotification,
+    /// A new election link is greeted with the vote of the election that is over.
+    GreetsWithOldVote,
+    /// While a decision ripens, servers that have settled are not heard.
+    RipeningIgnoresSettled,
+    /// An ensemble is joined without its leader's own word.
+    LeaderUnconfirmed,
+    /// Votes of servers that have settled are compared with their zxid and round.
+    SettledVotesComparedWhole,
 }
 
 /// Whether a machine has a given bug.

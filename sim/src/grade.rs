@@ -13,6 +13,9 @@ const APART: u64 = 1_000_000;
 /// Why the bugs of broadcast are not hunted.
 const BROADCAST: &str = "a world has one server yet; shown in `zab`";
 
+/// Why the bugs of elections are not hunted.
+const ELECTION: &str = "a world has one server yet; shown in `election`";
+
 /// Bugs that no world can show, and why: unit tests beside the code show them instead.
 const BEYOND: &[(&str, &str)] = &[
     ("MovedSessionServed", "the old link is hung up on before it could ask; shown in `session`"),
@@ -22,6 +25,14 @@ const BEYOND: &[(&str, &str)] = &[
     ("VersionWrapsToAny", "needs two thousand million updates of one znode; shown in `prep`"),
     ("EpochSaidBeforeSync", "a world has one server yet; shown in `store`"),
     ("DiffWithoutCommonPast", BROADCAST),
+    ("MinorityIsQuorum", "a world has one server yet; shown in `quorum`"),
+    ("TieBreakForgetsEpoch", ELECTION),
+    ("EmptyServerVotes", ELECTION),
+    ("DeafAfterBadNotification", ELECTION),
+    ("GreetsWithOldVote", ELECTION),
+    ("RipeningIgnoresSettled", ELECTION),
+    ("LeaderUnconfirmed", ELECTION),
+    ("SettledVotesComparedWhole", ELECTION),
 ];
 
 /// All bugs with their names.

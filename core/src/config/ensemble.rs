@@ -4,6 +4,7 @@
 use super::number;
 use super::report::{ConfigError, Origin, Setting};
 use super::settings::{file_settings, read_properties};
+use crate::{id::ServerId, quorum::Quorum};
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -171,6 +172,22 @@ impl Ensemble {
     #[must_use]
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// Which sets of members may decide.
+    #[must_use]
+    pub fn quorum(&self) -> Quorum {
+        let voters = self.members.iter().filter(|(_, member)| member.role == PeerRole::Participant);
+        let voters = voters.map(|(&id, _)| id);
+        match &self.rule {
+            QuorumRule::Majority => Quorum::majority(voters.map(ServerId)),
+            QuorumRule::Hierarchical { groups, weights } => {
+                Quorum::hierarchical(voters.map(|id| {
+                    let group = *groups.get(&id).expect("each participant is in a group");
+                    (ServerId(id), group, weights.get(&id).copied().unwrap_or(1))
+                }))
+            }
+        }
     }
 
     /// How many members have `role`.
