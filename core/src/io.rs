@@ -5,7 +5,11 @@
 //! else: `handle(now, input, fx)`, `flush(now, fx)` and `poll_timeout()`. [`Input`] and
 //! [`Effects`] are their vocabulary, and the four laws stand on the types they govern.
 
-use alloc::{string::String, sync::Arc, vec::Vec};
+use alloc::{
+    string::String,
+    sync::Arc,
+    vec::{self, Vec},
+};
 use core::{fmt, net::SocketAddr, ops::Range, time::Duration};
 
 use crate::{
@@ -439,6 +443,12 @@ impl Effects {
     /// Takes the list out, leaving the bytes readable until [`Effects::clear`].
     pub fn take_list(&mut self) -> Vec<Effect> {
         core::mem::take(&mut self.list)
+    }
+
+    /// What to do, to be taken one by one, and the bytes that [`Effect::Send`]s point into. The
+    /// allocations stay; [`Effects::clear`] is still to come.
+    pub fn drain(&mut self) -> (vec::Drain<'_, Effect>, &[u8]) {
+        (self.list.drain(..), &self.bytes)
     }
 
     /// Counts one step of long work against law 3.

@@ -171,7 +171,8 @@ impl Index {
             }
         }
         let full = core::mem::take(&mut self.shards[old].table);
-        let mut halves = [HashTable::new(), HashTable::new()];
+        // Room for a whole shard, which a half full one needs already: growing costs rehashing.
+        let mut halves = [HashTable::with_capacity(SHARD), HashTable::with_capacity(SHARD)];
         for at in full {
             let hash = rehash(at);
             let half = &mut halves[usize::from((hash >> 32) & bit != 0)];

@@ -284,7 +284,7 @@ impl Stage {
         };
         self.guests.insert(link, guest);
         let peer = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), 5000 + self.links as u16));
-        self.input(Input::LinkUp { link, port: Port::Client, peer });
+        self.input(Input::LinkUp { link, port: Port::Client, peer, dialled: None });
         link
     }
 
@@ -469,6 +469,7 @@ impl Stage {
                 self.disk.submit(lane, op, what);
                 self.lanes.push_back(lane);
             }
+            Effect::Dial { .. } => unreachable!("a server alone dials nobody"),
             Effect::Answer { answer, .. } => self.out.push(format!("answer: {answer:?}")),
             Effect::Event(event) => self.out.push(format!("log {:?}: {event}", event.level())),
             Effect::Halt { exit, why } => {

@@ -294,5 +294,6 @@ fn length(frame: Frame<'_>) -> u64 {
         Frame::Packet(packet) => 4 + packet.len() as u64,
         Frame::Oversized { len, .. } => 4 + u64::from(len),
         Frame::Word(_) | Frame::Nonsense { .. } => 4,
+        Frame::Tree { .. } | Frame::Broken { .. } => 0,
     }
 }

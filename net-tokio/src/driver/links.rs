@@ -3,9 +3,12 @@
 
 use std::{
     cell::{Cell, RefCell},
+    future::poll_fn,
     io,
     net::SocketAddr,
+    pin::Pin,
     rc::Rc,
+    task::{Poll, ready},
     time::Duration,
 };
 
@@ -17,8 +20,11 @@ use menagerie_core::{
     zab::{QuorumFrame, QuorumFramer},
 };
 use tokio::{
-    io::Interest,
-    net::TcpStream,
+    io::{AsyncRead, ReadBuf},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
     sync::Notify,
     task::spawn_local,
     time::{sleep, timeout},
@@ -44,7 +50,7 @@ thread_local! {
 pub struct Link {
     /// Its name in the core.
     pub id: LinkId,
-    stream: TcpStream,
+    outgoing: OwnedWriteHalf,
     out: RefCell<Vec<u8>>,
     /// How much of `out` the socket has taken: `0 <= taken <= out.len()`.
     taken: Cell<usize>,
@@ -82,7 +88,7 @@ impl Link {
         let before = self.taken.get();
         let mut taken = before;
         while taken < out.len() {
-            match self.stream.try_write(&out[taken..]) {
+            match self.outgoing.try_write(&out[taken..]) {
                 Ok(n) => taken += n,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(_) => {
@@ -111,15 +117,8 @@ impl Link {
         !self.out.borrow().is_empty()
     }
 
-    /// What the task waits for; nothing if only a change can help.
-    fn interest(&self) -> Option<Interest> {
-        let read = !self.paused.get() && !self.closing.get();
-        match (read, self.has_out()) {
-            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
-            (true, false) => Some(Interest::READABLE),
-            (false, true) => Some(Interest::WRITABLE),
-            (false, false) => None,
-        }
+    fn is_read(&self) -> bool {
+        !self.paused.get() && !self.closing.get()
     }
 }
 
@@ -173,7 +172,8 @@ pub async fn dial(driver: Rc<Driver>, call: Call) {
     match opened {
         Ok((stream, peer)) => start(&driver, stream, peer, port, Some(dial)),
         Err(error) => {
-            driver.input(Input::DialFailed { port, dial, why: error.to_string() });
+            let failed = Input::DialFailed { port, dial, why: error.to_string() };
+            driver.input(driver.now(), failed);
             driver.want_flush();
         }
     }
@@ -199,9 +199,10 @@ pub fn start(
     let _ = stream.set_nodelay(true);
     let id = LinkId(driver.newest_link.get() + 1);
     driver.newest_link.set(id.0);
+    let (incoming, outgoing) = stream.into_split();
     let link = Rc::new(Link {
         id,
-        stream,
+        outgoing,
         out: RefCell::default(),
         taken: Cell::new(0),
         paused: Cell::new(false),
@@ -212,55 +213,71 @@ pub fn start(
     // One socket takes both families of addresses, and an IPv4 peer is one all the same.
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
     let framer = Framer::of(driver, port, dialled.is_some());
-    driver.input(Input::LinkUp { link: id, port, peer, dialled });
+    driver.input(driver.now(), Input::LinkUp { link: id, port, peer, dialled });
     driver.want_flush();
-    spawn_local(serve(driver.clone(), link, framer));
+    spawn_local(serve(driver.clone(), link, incoming, framer));
 }
 
 /// Reads and writes until either side closes.
-async fn serve(driver: Rc<Driver>, link: Rc<Link>, mut framer: Framer) {
+async fn serve(
+    driver: Rc<Driver>,
+    link: Rc<Link>,
+    mut incoming: OwnedReadHalf,
+    mut framer: Framer,
+) {
     while !link.closing.get() || link.has_out() {
-        let ready = match link.interest() {
-            None => {
-                link.changed.notified().await;
-                continue;
+        tokio::select! {
+            biased;
+            ready = link.outgoing.writable(), if link.has_out() => {
+                let bytes = link.write_out();
+                if bytes > 0 {
+                    driver.input(driver.now(), Input::Drained { link: link.id, bytes });
+                    driver.want_flush();
+                }
+                if ready.is_err() {
+                    break;
+                }
             }
-            Some(interest) => tokio::select! {
-                ready = link.stream.ready(interest) => ready,
-                () = link.changed.notified() => continue,
-                () = sleep(LINGER), if link.closing.get() => break,
-            },
-        };
-        let Ok(ready) = ready else { break };
-        if ready.is_writable() && link.has_out() {
-            let bytes = link.write_out();
-            if bytes > 0 {
-                driver.input(Input::Drained { link: link.id, bytes });
-                driver.want_flush();
+            going_on = read(&driver, &link, &mut incoming, &mut framer), if link.is_read() => {
+                if !going_on {
+                    break;
+                }
             }
-        }
-        if ready.is_readable() && !link.paused.get() && !read(&driver, &link, &mut framer) {
-            break;
+            () = link.changed.notified() => {}
+            () = sleep(LINGER), if link.closing.get() => break,
         }
     }
     driver.links.borrow_mut().remove(&link.id);
-    driver.input(Input::LinkDown { link: link.id });
+    driver.input(driver.now(), Input::LinkDown { link: link.id });
     driver.want_flush();
 }
 
-/// Takes what the socket has, once; false when the other end is done.
-fn read(driver: &Driver, link: &Link, framer: &mut Framer) -> bool {
-    INCOMING.with_borrow_mut(|buffer| match link.stream.try_read(buffer) {
-        Ok(0) => false,
-        Ok(n) => {
-            framer.push(&buffer[..n], |frame| {
-                driver.input(Input::Frame { link: link.id, frame });
+/// Takes what the socket has, once it has something; false when the other end is done.
+///
+/// This is `poll_read` and not `try_read`, because that one takes it from a buffer left half empty
+/// that the socket has no more, and asks it no second time.
+async fn read(
+    driver: &Driver,
+    link: &Link,
+    incoming: &mut OwnedReadHalf,
+    framer: &mut Framer,
+) -> bool {
+    poll_fn(|cx| {
+        INCOMING.with_borrow_mut(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            let read = ready!(Pin::new(&mut *incoming).poll_read(cx, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(false);
+            }
+            let now = driver.now();
+            framer.push(buffer.filled(), |frame| {
+                driver.input(now, Input::Frame { link: link.id, frame });
             });
             driver.want_flush();
-            true
-        }
-        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+            Poll::Ready(true)
+        })
     })
+    .await
 }
 
 #[cfg(test)]

@@ -88,13 +88,14 @@ pub async fn run(node: Node<Sound>, setup: Setup, stop: impl Future<Output = ()>
             spawn_local(watch_the_clock(driver.clone()));
             spawn_local(complete_files(driver.clone(), completions));
             spawn_local(accept(driver.clone(), setup.listener));
-            driver.input(Input::Time);
+            driver.input(driver.now(), Input::Time);
             driver.want_flush();
             tokio::pin!(stop);
             tokio::select! {
                 () = driver.halt.notified() => {}
                 () = &mut stop => {
-                    driver.input(Input::Ask { ask: AskId(0), question: Question::Stop });
+                    let stop = Input::Ask { ask: AskId(0), question: Question::Stop };
+                    driver.input(driver.now(), stop);
                     driver.want_flush();
                     driver.halt.notified().await;
                 }
@@ -138,8 +139,7 @@ impl Driver {
     }
 
     /// Hands one input to the core. A flush must follow.
-    fn input(&self, input: Input<'_>) {
-        let now = self.now();
+    fn input(&self, now: Now, input: Input<'_>) {
         let core = &mut *self.core.borrow_mut();
         core.node.handle(now, input, &mut core.fx);
     }
@@ -159,17 +159,20 @@ impl Driver {
         let core = &mut *core;
         core.node.flush(now, &mut core.fx);
         self.execute(core);
+        // What can be answered already waits for no file.
         self.write_out(now, core);
+        core.files.submit();
         self.arm(now, core);
     }
 
     fn execute(self: &Rc<Self>, core: &mut Core) {
         let links = self.links.borrow();
-        for effect in core.fx.take_list() {
+        let (list, sent) = core.fx.drain();
+        for effect in list {
             match effect {
                 Effect::Send { link, bytes } => {
                     if let Some(link) = links.get(&link)
-                        && link.queue(&core.fx.bytes()[bytes])
+                        && link.queue(&sent[bytes])
                     {
                         core.dirty.push(link.clone());
                     }
@@ -200,7 +203,6 @@ impl Driver {
             }
         }
         core.fx.clear();
-        core.files.submit();
     }
 
     /// Writes what was sent, as far as the sockets take it now.
@@ -250,7 +252,7 @@ async fn watch_the_clock(driver: Rc<Driver>) {
         tokio::select! {
             () = sleep_until(at) => {
                 driver.armed.set(None);
-                driver.input(Input::Time);
+                driver.input(driver.now(), Input::Time);
                 driver.want_flush();
             }
             () = driver.rearm.notified() => {}
@@ -260,9 +262,10 @@ async fn watch_the_clock(driver: Rc<Driver>) {
 
 async fn complete_files(driver: Rc<Driver>, mut done: UnboundedReceiver<Vec<Completion>>) {
     while let Some(batch) = done.recv().await {
+        let now = driver.now();
         for (op, result) in batch {
             let result = result.as_ref().map(files::Output::lend).map_err(Clone::clone);
-            driver.input(Input::File { op, result });
+            driver.input(now, Input::File { op, result });
         }
         driver.want_flush();
     }

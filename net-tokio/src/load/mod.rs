@@ -1,28 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `menagerie load`: drives any ZooKeeper server and says how fast it was.
+//! `menagerie load`: drives any ZooKeeper server and says how fast it was, or is the limit itself.
 //!
 //! One thread, one task a connection, requests encoded in batches: the generator shares the
 //! machine with the server it measures, so it must cost little.
 
 mod link;
+mod null;
+mod process;
+mod report;
+mod workload;
 
 use std::{
     cell::RefCell,
     io::{self, IsTerminal},
+    path::PathBuf,
     process::ExitCode,
     rc::Rc,
     time::{Duration, Instant},
 };
 
-use clap::{Args, ValueEnum};
-use hdrhistogram::Histogram;
+use clap::Args;
 use indicatif::ProgressBar;
-use link::Link;
-use menagerie_core::proto::{Acl, Create, CreateKind, Request};
-use tokio::{runtime::Builder, task::LocalSet, time::sleep};
+use link::{Link, Pace};
+use menagerie_core::proto::ErrorCode;
+use report::Tally;
+use tokio::{
+    runtime::Builder,
+    task::{JoinHandle, LocalSet, spawn_local},
+    time::{sleep, sleep_until},
+};
+use workload::{Chooser, TOP, Workload, path, put_create};
 
-/// Latencies are recorded up to this many microseconds.
-const LONGEST: u64 = 60_000_000;
+use crate::serve::limits;
 
 /// Requests outstanding while the znodes are prepared.
 const PREPARING: usize = 256;
@@ -30,7 +39,7 @@ const PREPARING: usize = 256;
 /// Measure a ZooKeeper server.
 #[derive(Clone, Debug, Args)]
 pub struct Options {
-    /// The server.
+    /// The server; of --null, the address to serve on.
     #[arg(long, default_value = "127.0.0.1:2181")]
     server: String,
     /// What to ask for.
@@ -42,9 +51,15 @@ pub struct Options {
     /// Connections.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     connections: u32,
-    /// Outstanding requests on each.
+    /// Outstanding requests on each, at most.
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     depth: u32,
+    /// Requests a second of all connections; as many as are answered, if left out.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// Sessions more that are opened and then only ping.
+    #[arg(long, default_value_t = 0)]
+    idle: u32,
     /// Bytes of data in a znode.
     #[arg(long, default_value_t = 100)]
     value_size: usize,
@@ -54,41 +69,34 @@ pub struct Options {
     /// How long to measure.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
+    /// How many seconds of load come before that.
+    #[arg(long, default_value_t = 1)]
+    warm_up: u64,
     /// Only make the znodes.
     #[arg(long)]
     fill: bool,
+    /// The server's process: tells its CPU time, too.
+    #[arg(long)]
+    pid: Option<u32>,
     /// Print one line of JSON in place of the table.
     #[arg(long)]
     json: bool,
-}
-
-/// Kinds of requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Workload {
-    /// getData.
-    Read,
-    /// setData.
-    Write,
-    /// Both.
-    Mixed,
-    /// create, one new znode a request.
-    Create,
-}
-
-/// What came back.
-#[derive(Debug)]
-struct Tally {
-    latency: Histogram<u64>,
-    errors: u64,
+    /// Be the limit to measure against: a server that answers at once, from nothing.
+    #[arg(long)]
+    null: bool,
+    /// As --null, with one append and sync a batch, to a file in this folder.
+    #[arg(long, requires = "null", value_name = "FOLDER")]
+    sync: Option<PathBuf>,
 }
 
 /// Runs, prints, and gives back the exit code.
 pub fn run(options: &Options) -> ExitCode {
+    limits::raise_open_files();
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error),
     };
-    match LocalSet::new().block_on(&runtime, measure(options)) {
+    match LocalSet::new().block_on(&runtime, work(options)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&error),
     }
@@ -99,27 +107,87 @@ fn failed(error: &io::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn measure(options: &Options) -> io::Result<()> {
+async fn work(options: &Options) -> io::Result<()> {
+    if options.null {
+        let Options { server, value_size, sync, .. } = options;
+        match null::serve(server, *value_size, sync.as_deref()).await? {}
+    }
     prepare(options).await?;
     if options.fill {
         return Ok(());
     }
-    let latency = Histogram::new_with_bounds(1, LONGEST, 3).expect("bounds that make sense");
-    let tally = Rc::new(RefCell::new(Tally { latency, errors: 0 }));
+    let idle = open_idle(options).await?;
+    let measured = measure(options).await;
+    for session in idle {
+        if session.is_finished() {
+            session.await.expect("no task panics")?;
+        }
+    }
+    println!("{}", measured?);
+    Ok(())
+}
+
+/// Makes the znodes that are missing.
+async fn prepare(options: &Options) -> io::Result<()> {
+    let mut link = Link::connect(&options.server).await?;
+    if link.exists(&path(options.znodes - 1)).await? {
+        // They are made in order, so none before the last is missing.
+        return Ok(());
+    }
+    let data = vec![b'x'; options.value_size];
+    let bar = progress(u64::from(options.znodes));
+    let mut top = true;
+    let mut znodes = 0..options.znodes;
+    let next = |out: &mut Vec<u8>| {
+        if std::mem::take(&mut top) {
+            put_create(TOP, b"", out);
+            return true;
+        }
+        znodes.next().inspect(|znode| put_create(&path(*znode), &data, out)).is_some()
+    };
+    let check = |err| {
+        bar.inc(1);
+        if err == 0 || err == ErrorCode::NodeExists.code() {
+            return Ok(());
+        }
+        Err(io::Error::other(format!("cannot make the znodes: {}", report::error(err))))
+    };
+    link.work_off(PREPARING, next, check).await?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+async fn open_idle(options: &Options) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
+    let bar = progress(u64::from(options.idle));
+    let mut sessions = Vec::new();
+    for _ in 0..options.idle {
+        sessions.push(spawn_local(Link::connect(&options.server).await?.idle()));
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(sessions)
+}
+
+/// Loads the server, and gives back what to print.
+async fn measure(options: &Options) -> io::Result<String> {
     let mut links = Vec::new();
     for number in 0..options.connections {
         links.push((number, Link::connect(&options.server).await?));
     }
-    let begin = Instant::now();
-    let until = begin + Duration::from_secs(options.seconds);
-    let progress = progress(options.seconds);
-    let ticking = tokio::task::spawn_local(tick(progress.clone()));
+    let from = Instant::now() + Duration::from_secs(options.warm_up);
+    let until = from + Duration::from_secs(options.seconds);
+    let tally = Rc::new(RefCell::new(Tally::new(from, until)));
+    let every = options.rate.map(|rate| Duration::from_secs(1) * options.connections / rate);
+    let pace = Pace { depth: options.depth as usize, every, until };
+    let progress = progress(options.warm_up + options.seconds);
+    let ticking = spawn_local(tick(progress.clone()));
+    let watching = options.pid.map(|pid| spawn_local(watch(pid, from, until)));
     let mut tasks = Vec::new();
     for (number, link) in links {
         let (tally, options) = (tally.clone(), options.clone());
-        tasks.push(tokio::task::spawn_local(async move {
-            let mut choose = Chooser::new(number, &options);
-            link.drive(options.depth as usize, until, &tally, |out| choose.put(out)).await
+        tasks.push(spawn_local(async move {
+            let mut choose = Chooser::new(number, link.session(), &options);
+            link.drive(pace, &tally, |out| choose.put(out)).await
         }));
     }
     for task in tasks {
@@ -127,93 +195,20 @@ async fn measure(options: &Options) -> io::Result<()> {
     }
     ticking.abort();
     progress.finish_and_clear();
-    report(options, &tally.borrow(), begin.elapsed());
-    Ok(())
+    let cpu = match watching {
+        Some(watching) => Some(watching.await.expect("no task panics")?),
+        None => None,
+    };
+    let tally = tally.borrow();
+    Ok(if options.json { tally.json(options, cpu) } else { tally.table(options, cpu) })
 }
 
-/// Makes the znodes that are missing.
-async fn prepare(options: &Options) -> io::Result<()> {
-    let link = Link::connect(&options.server).await?;
-    let data = vec![b'x'; options.value_size];
-    let bar = progress(u64::from(options.znodes));
-    let (mut next, mut made_top) = (0, false);
-    link.work_off(PREPARING, |out| {
-        let path = if made_top {
-            if next == options.znodes {
-                return false;
-            }
-            next += 1;
-            bar.set_position(u64::from(next));
-            path(next - 1)
-        } else {
-            made_top = true;
-            "/load".into()
-        };
-        put_create(&path, if path == "/load" { b"" } else { &data }, out);
-        true
-    })
-    .await?;
-    bar.finish_and_clear();
-    Ok(())
-}
-
-/// Chooses requests, the same ones in each run.
-struct Chooser<'a> {
-    options: &'a Options,
-    state: u64,
-    data: Vec<u8>,
-    made: u64,
-    link: u32,
-}
-
-impl<'a> Chooser<'a> {
-    fn new(link: u32, options: &'a Options) -> Chooser<'a> {
-        let data = vec![b'y'; options.value_size];
-        let state = 0x9e37_79b9_7f4a_7c15 ^ (u64::from(link) << 32 | 1);
-        Chooser { options, state, data, made: 0, link }
-    }
-
-    /// Appends the next request's type and body.
-    fn put(&mut self, out: &mut Vec<u8>) {
-        let draw = self.draw();
-        let znode = path((draw % u64::from(self.options.znodes)) as u32);
-        let read = match self.options.workload {
-            Workload::Read => true,
-            Workload::Write => false,
-            Workload::Mixed => (draw >> 40) % 100 < u64::from(self.options.reads),
-            Workload::Create => {
-                self.made += 1;
-                let unique = format!("/load/c{}-{}-{:x}", self.link, self.made, self.state);
-                return put_create(&unique, &self.data, out);
-            }
-        };
-        let path = znode.as_bytes();
-        let request = if read {
-            Request::GetData { path, watch: false }
-        } else {
-            Request::SetData { path, data: Some(&self.data), version: -1 }
-        };
-        link::put(&request, out);
-    }
-
-    /// xorshift: speed matters here, quality does not.
-    fn draw(&mut self) -> u64 {
-        self.state ^= self.state << 13;
-        self.state ^= self.state >> 7;
-        self.state ^= self.state << 17;
-        self.state
-    }
-}
-
-fn path(znode: u32) -> String {
-    format!("/load/{znode:07}")
-}
-
-fn put_create(path: &str, data: &[u8], out: &mut Vec<u8>) {
-    let acl = Some(vec![Acl::OPEN]);
-    let path = path.as_bytes();
-    let create = Create { kind: CreateKind::Create, path, data: Some(data), acl, flags: 0 };
-    link::put(&Request::Create(create), out);
+/// CPU time that a process uses from one instant to another.
+async fn watch(pid: u32, from: Instant, until: Instant) -> io::Result<Duration> {
+    sleep_until(from.into()).await;
+    let before = process::cpu_time(pid)?;
+    sleep_until(until.into()).await;
+    Ok(process::cpu_time(pid)? - before)
 }
 
 fn progress(length: u64) -> ProgressBar {
@@ -224,29 +219,5 @@ async fn tick(bar: ProgressBar) {
     loop {
         sleep(Duration::from_secs(1)).await;
         bar.inc(1);
-    }
-}
-
-fn report(options: &Options, tally: &Tally, took: Duration) {
-    let latency = &tally.latency;
-    let per_second = latency.len() as f64 / took.as_secs_f64();
-    let at = |quantile| latency.value_at_quantile(quantile);
-    let [p50, p90, p99, p999] = [0.5, 0.9, 0.99, 0.999].map(at);
-    let (workload, max) = (format!("{:?}", options.workload).to_lowercase(), latency.max());
-    let Options { connections, depth, .. } = options;
-    if options.json {
-        println!(
-            "{{\"workload\":\"{workload}\",\"connections\":{connections},\"depth\":{depth},\
-             \"per_second\":{per_second:.0},\"errors\":{},\"p50_us\":{p50},\"p90_us\":{p90},\
-             \"p99_us\":{p99},\"p999_us\":{p999},\"max_us\":{max}}}",
-            tally.errors
-        );
-        return;
-    }
-    println!("{workload}, {connections} connections of {depth} outstanding requests");
-    println!("  {per_second:>12.0} requests a second, {} errors", tally.errors);
-    println!("  latency in microseconds");
-    for (name, value) in [("p50", p50), ("p90", p90), ("p99", p99), ("p99.9", p999), ("max", max)] {
-        println!("  {name:>8} {value:>12}");
     }
 }

@@ -3,7 +3,7 @@
 
 pub mod background;
 mod configure;
-mod limits;
+pub(crate) mod limits;
 mod listen;
 mod signals;
 

@@ -107,6 +107,7 @@ impl Bench {
                 Effect::Resume { link } => assert!(self.paused.remove(&link), "it was paused"),
                 Effect::File { lane, op, what } => self.disk.order(lane, op, what),
                 Effect::Answer { .. } | Effect::Event(_) => {}
+                Effect::Dial { .. } => unreachable!("a server alone dials nobody"),
                 Effect::Halt { why, .. } => panic!("it halted: {why}"),
             }
         }
@@ -152,7 +153,7 @@ impl Bench {
         self.links += 1;
         let link = LinkId(self.links);
         let peer = SocketAddr::from((address, 40_000));
-        self.turn(&mut [Input::LinkUp { link, port: Port::Client, peer }]);
+        self.turn(&mut [Input::LinkUp { link, port: Port::Client, peer, dialled: None }]);
         link
     }
 

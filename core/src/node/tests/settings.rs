@@ -60,7 +60,7 @@ impl Bench {
         bench.input(Input::Time);
         bench.settle();
         assert!(bench.node.server().is_some(), "{:?}", bench.disk.halted);
-        bench.input(Input::LinkUp { link: LINK, port: Port::Client, peer: peer() });
+        bench.input(Input::LinkUp { link: LINK, port: Port::Client, peer: peer(), dialled: None });
         let mut packet = Vec::new();
         let request = ConnectRequest {
             protocol_version: 0,
@@ -318,7 +318,7 @@ fn trees_that_are_not_the_recorded_ones_are_counted_and_said_once() {
     let warnings = again.warnings();
     assert!(warnings[0].contains("is not the one that its digest was recorded for"));
     assert_eq!(warnings.len(), 1, "{warnings:?}");
-    again.input(Input::LinkUp { link: LinkId(2), port: Port::Client, peer: peer() });
+    again.input(Input::LinkUp { link: LinkId(2), port: Port::Client, peer: peer(), dialled: None });
     again.input(Input::Frame { link: LinkId(2), frame: Frame::Word(*b"mntr") });
     let told = String::from_utf8_lossy(&again.told);
     assert!(told.contains("zk_digest_mismatches_count\t6\n"), "{told}");

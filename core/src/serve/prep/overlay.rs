@@ -34,8 +34,9 @@ pub(super) struct View {
 /// The ACL of a [`View`].
 #[derive(Clone, Debug)]
 pub(super) enum ViewAcl {
-    /// What the tree has: no pending transaction changes it.
-    Trees,
+    /// What the tree has for this znode: no pending transaction changes it. The znode is the same
+    /// one for as long as none deletes it, and then there is no view of it.
+    Trees(NodeId),
     /// Everybody may do everything.
     Open,
     /// The list that a pending transaction gives it.
@@ -171,10 +172,7 @@ impl Overlay {
             At::Change(n) => match &self.view(n).acl {
                 ViewAcl::Pending(acl) => acl,
                 ViewAcl::Open => &self.open,
-                ViewAcl::Trees => {
-                    let node = tree.find(&self.change(n).path);
-                    tree.acl(node.expect("what no pending transaction created is in the tree"))
-                }
+                ViewAcl::Trees(node) => tree.acl(*node),
             },
         }
     }
@@ -188,7 +186,7 @@ impl Overlay {
                 children: seen.children,
                 data_len: seen.data_len,
                 body_crc: tree.body_crc(node, path),
-                acl: ViewAcl::Trees,
+                acl: ViewAcl::Trees(node),
             },
         }
     }
