@@ -6,11 +6,11 @@
 //! [`Effects`] are their vocabulary, and the four laws stand on the types they govern.
 
 use alloc::{string::String, sync::Arc, vec::Vec};
-use core::{fmt, net::SocketAddr, ops::Range};
+use core::{fmt, net::SocketAddr, ops::Range, time::Duration};
 
 use crate::{
     event::Event,
-    id::{AskId, FileId, LaneId, LinkId, OpId},
+    id::{AskId, DialId, FileId, LaneId, LinkId, OpId},
 };
 
 /// One thing that happened outside.
@@ -25,14 +25,25 @@ use crate::{
 pub enum Input<'a> {
     /// Time passed; send one when `poll_timeout()` is due.
     Time,
-    /// A link was accepted.
+    /// A link was accepted, or dialled.
     LinkUp {
         /// Its name from now on.
         link: LinkId,
-        /// The door it came in by.
+        /// The kind of port it came in by or goes to.
         port: Port,
         /// The other end's address.
         peer: SocketAddr,
+        /// The [`Effect::Dial`] that this answers; `None` if the other end dialled.
+        dialled: Option<DialId>,
+    },
+    /// An [`Effect::Dial`] led to no link.
+    DialFailed {
+        /// The kind of port that was dialled.
+        port: Port,
+        /// The attempt.
+        dial: DialId,
+        /// The system's own words, for people.
+        why: String,
     },
     /// A link is gone: the last input that names it. Also follows our own hang-up.
     LinkDown {
@@ -69,18 +80,30 @@ pub enum Input<'a> {
     },
 }
 
-/// The door a link comes in by.
+/// What is spoken on a link: which framing machine cuts it, which room of the core takes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Port {
     /// Clients, in the clear.
     Client,
+    /// Leader election between servers, in the clear.
+    Election,
+    /// A leader and its learners, in the clear.
+    Quorum,
 }
 
-/// What the framing machine of a client port cuts from the byte stream.
+/// What the framing machine of a port cuts from the byte stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// A length-prefixed packet, without its length.
+    /// A packet: what a length announced, without the length, on a client or election port; on an
+    /// election port first the whole hello; a whole `QuorumPacket` on a quorum port.
     Packet(&'a [u8]),
+    /// Bytes of the tree that follows a SNAP on a quorum port.
+    Tree {
+        /// The next of them.
+        bytes: &'a [u8],
+        /// Whether they are the last.
+        last: bool,
+    },
     /// A four-letter word in place of the first packet.
     Word([u8; 4]),
     /// A packet beyond the limit, whose body was skipped.
@@ -90,10 +113,15 @@ pub enum Frame<'a> {
         /// Its first bytes, at most 8: a request's xid and type.
         head: &'a [u8],
     },
-    /// The stream cannot be a client's; nothing after it makes sense.
+    /// The stream cannot be of this port; nothing after it makes sense.
     Nonsense {
         /// The length it announced.
         len: i32,
+    },
+    /// As [`Frame::Nonsense`], where it is no length that is wrong: on a quorum port.
+    Broken {
+        /// What is wrong, for people.
+        why: &'static str,
     },
 }
 
@@ -279,6 +307,19 @@ pub enum Effect {
         link: LinkId,
         /// Which bytes.
         bytes: Range<usize>,
+    },
+    /// Open a link; answered by [`Input::LinkUp`] or [`Input::DialFailed`] under the same name.
+    Dial {
+        /// The attempt's name.
+        dial: DialId,
+        /// What will be spoken on the link.
+        port: Port,
+        /// A name or an IP address without brackets; resolved by the driver, every time.
+        host: String,
+        /// The other end's port.
+        number: u16,
+        /// How long resolving and connecting may take together.
+        timeout: Duration,
     },
     /// Close a link once everything sent to it is out.
     HangUp {

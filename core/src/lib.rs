@@ -13,6 +13,7 @@
 //! - [`log`]: the files of a data directory as bytes
 //! - [`session`]: who is connected or may come back
 //! - [`watch`]: who wants to hear of which change
+//! - [`election`]: who leads
 //! - [`store`]: the machines that write and read the data directory
 //! - [`zab`]: atomic broadcast, how one leader's history becomes everybody's
 //! - [`serve`]: who may do what, and what becomes of a request
@@ -25,6 +26,7 @@ extern crate alloc;
 
 pub mod client;
 pub mod config;
+pub mod election;
 pub mod event;
 pub mod frame;
 pub mod hash;

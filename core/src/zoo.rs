@@ -89,7 +89,7 @@ mutations! {
     CreateKeepsParentCversion,
     /// Half of the voters count as a quorum.
     MinorityIsQuorum,
-    /// Between equal zxids the id decides whatever the epochs, so two votes can each beat the other.
+    /// Equal zxids are ordered by id whatever their epochs, so two votes can each beat the other.
     TieBreakForgetsEpoch,
     /// An empty server votes for those that hold data, as if it had nothing to lose.
     EmptyServerVotes,

@@ -12,6 +12,7 @@ const APART: u64 = 1_000_000;
 
 /// Why the bugs of broadcast are not hunted.
 const BROADCAST: &str = "a world has one server yet; shown in `zab`";
+
 /// Why the bugs of elections are not hunted.
 const ELECTION: &str = "a world has one server yet; shown in `election`";
 

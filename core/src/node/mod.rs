@@ -99,7 +99,7 @@ impl<Z: Zoo> Node<Z> {
     ///
     /// # Panics
     /// When the driver breaks the contract: a frame on a link that is not up, the end of an
-    /// operation that was not ordered.
+    /// operation that was not ordered, a link to another server that nobody asked for.
     pub fn handle(&mut self, now: Now, input: Input<'_>, fx: &mut Effects) {
         self.now = now;
         if matches!(self.mode, Mode::Idle) {
@@ -108,10 +108,12 @@ impl<Z: Zoo> Node<Z> {
         match input {
             Input::File { op, result } => self.on_file(now, op, &result, fx),
             Input::Ask { ask, question } => self.on_question(ask, question, fx),
-            Input::LinkUp { link, port: Port::Client, peer } => match &mut self.mode {
+            Input::LinkUp { link, port: Port::Client, peer, .. } => match &mut self.mode {
                 Mode::Serving(server) => server.on_link_up(link, peer, now, fx),
                 _ => self.early.push((link, peer)),
             },
+            Input::LinkUp { port: Port::Election | Port::Quorum, .. }
+            | Input::DialFailed { .. } => unreachable!("a lone server has no links to others"),
             Input::LinkDown { link } => match &mut self.mode {
                 Mode::Serving(server) | Mode::Stopping(server) => server.on_link_down(link),
                 _ => self.early.retain(|(early, _)| *early != link),

@@ -50,6 +50,9 @@ impl<Z: Zoo> Server<Z> {
                 self.tell_oversized(link, header, len, fx);
                 self.on_oversized(link, header.xid, fx);
             }
+            (_, Frame::Tree { .. } | Frame::Broken { .. }) => {
+                unreachable!("a client port's framing machine cuts neither")
+            }
         }
     }
 

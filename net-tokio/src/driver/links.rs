@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Client connections: bytes in through the framing machine, bytes out as the socket takes them.
+//! Links: bytes in through the framing machine of their port, bytes out as the socket takes them.
 
 use std::{
     cell::{Cell, RefCell},
@@ -10,11 +10,19 @@ use std::{
 };
 
 use menagerie_core::{
+    election::ElectionFramer,
     frame::ClientFramer,
-    id::LinkId,
-    io::{Input, Port},
+    id::{DialId, LinkId},
+    io::{Frame, Input, Port},
+    zab::{QuorumFrame, QuorumFramer},
 };
-use tokio::{io::Interest, net::TcpStream, sync::Notify, task::spawn_local, time::sleep};
+use tokio::{
+    io::Interest,
+    net::TcpStream,
+    sync::Notify,
+    task::spawn_local,
+    time::{sleep, timeout},
+};
 
 use super::Driver;
 
@@ -115,16 +123,82 @@ impl Link {
     }
 }
 
+/// The framing machine of a link.
+enum Framer {
+    Client(ClientFramer),
+    Election(ElectionFramer),
+    Quorum(Box<QuorumFramer>),
+}
+
+impl Framer {
+    fn of(driver: &Driver, port: Port, dialled: bool) -> Framer {
+        let limit = driver.max_packet;
+        match (port, dialled) {
+            (Port::Client, _) => Framer::Client(ClientFramer::new(limit)),
+            (Port::Election, true) => Framer::Election(ElectionFramer::dialled()),
+            (Port::Election, false) => Framer::Election(ElectionFramer::accepted()),
+            (Port::Quorum, true) => Framer::Quorum(Box::new(QuorumFramer::of_leader(limit))),
+            (Port::Quorum, false) => Framer::Quorum(Box::new(QuorumFramer::of_learner(limit))),
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8], mut deliver: impl FnMut(Frame<'_>)) {
+        match self {
+            Framer::Client(framer) => framer.push(bytes, deliver),
+            Framer::Election(framer) => framer.push(bytes, deliver),
+            Framer::Quorum(framer) => framer.push(bytes, |frame| {
+                deliver(match frame {
+                    QuorumFrame::Packet(packet) => Frame::Packet(packet),
+                    QuorumFrame::Tree { bytes, last } => Frame::Tree { bytes, last },
+                    QuorumFrame::Nonsense { why } => Frame::Broken { why },
+                });
+            }),
+        }
+    }
+}
+
+/// What the core asked to be dialled.
+pub struct Call {
+    pub dial: DialId,
+    pub port: Port,
+    pub host: String,
+    pub number: u16,
+    pub limit: Duration,
+}
+
+/// Dials; the core hears of the link, or of why there is none.
+pub async fn dial(driver: Rc<Driver>, call: Call) {
+    let opened = open(&call).await;
+    let Call { dial, port, .. } = call;
+    match opened {
+        Ok((stream, peer)) => start(&driver, stream, peer, port, Some(dial)),
+        Err(error) => {
+            driver.input(Input::DialFailed { port, dial, why: error.to_string() });
+            driver.want_flush();
+        }
+    }
+}
+
+/// Resolves a name and connects to the first of its addresses that answers.
+async fn open(call: &Call) -> io::Result<(TcpStream, SocketAddr)> {
+    let connect = TcpStream::connect((call.host.as_str(), call.number));
+    let stream = timeout(call.limit, connect).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    let peer = stream.peer_addr()?;
+    Ok((stream, peer))
+}
+
 /// Announces a link to the core and starts its task.
 pub fn start(
     driver: &Rc<Driver>,
-    id: LinkId,
     stream: TcpStream,
     peer: SocketAddr,
-    max_packet: u32,
+    port: Port,
+    dialled: Option<DialId>,
 ) {
     // A reply is written whole, so waiting for more to send would only delay it.
     let _ = stream.set_nodelay(true);
+    let id = LinkId(driver.newest_link.get() + 1);
+    driver.newest_link.set(id.0);
     let link = Rc::new(Link {
         id,
         stream,
@@ -135,15 +209,16 @@ pub fn start(
         changed: Notify::new(),
     });
     driver.links.borrow_mut().insert(id, link.clone());
-    // One socket takes both families of addresses, and an IPv4 client is one all the same.
+    // One socket takes both families of addresses, and an IPv4 peer is one all the same.
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    driver.input(Input::LinkUp { link: id, port: Port::Client, peer });
+    let framer = Framer::of(driver, port, dialled.is_some());
+    driver.input(Input::LinkUp { link: id, port, peer, dialled });
     driver.want_flush();
-    spawn_local(serve(driver.clone(), link, ClientFramer::new(max_packet)));
+    spawn_local(serve(driver.clone(), link, framer));
 }
 
 /// Reads and writes until either side closes.
-async fn serve(driver: Rc<Driver>, link: Rc<Link>, mut framer: ClientFramer) {
+async fn serve(driver: Rc<Driver>, link: Rc<Link>, mut framer: Framer) {
     while !link.closing.get() || link.has_out() {
         let ready = match link.interest() {
             None => {
@@ -174,7 +249,7 @@ async fn serve(driver: Rc<Driver>, link: Rc<Link>, mut framer: ClientFramer) {
 }
 
 /// Takes what the socket has, once; false when the other end is done.
-fn read(driver: &Driver, link: &Link, framer: &mut ClientFramer) -> bool {
+fn read(driver: &Driver, link: &Link, framer: &mut Framer) -> bool {
     INCOMING.with_borrow_mut(|buffer| match link.stream.try_read(buffer) {
         Ok(0) => false,
         Ok(n) => {
@@ -186,4 +261,27 @@ fn read(driver: &Driver, link: &Link, framer: &mut ClientFramer) -> bool {
         }
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn call(host: &str, number: u16) -> Call {
+        let limit = Duration::from_secs(60);
+        Call { dial: DialId(1), port: Port::Election, host: host.into(), number, limit }
+    }
+
+    #[tokio::test]
+    async fn a_dial_resolves_and_connects_or_says_why_not() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let there = listener.local_addr().expect("it is bound");
+        let (_stream, peer) = open(&call("localhost", there.port())).await.expect("it listens");
+        assert_eq!(peer, there);
+        drop(listener);
+        let gone = open(&call("127.0.0.1", there.port())).await;
+        assert_eq!(gone.expect_err("it is gone").kind(), io::ErrorKind::ConnectionRefused);
+    }
 }

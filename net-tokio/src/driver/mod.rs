@@ -19,7 +19,7 @@ use std::{
 use menagerie_core::{
     event::{Event, Level},
     id::{AskId, LinkId},
-    io::{Effect, Effects, Exit, Input, Question},
+    io::{Effect, Effects, Exit, Input, Port, Question},
     node::Node,
     time::{Instant, Now},
     zoo::Sound,
@@ -36,7 +36,7 @@ use tokio::{
 
 pub use files::Folders;
 pub(crate) use files::{Completion, Files};
-use links::Link;
+use links::{Call, Link};
 
 /// How a core ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub async fn run(node: Node<Sound>, setup: Setup, stop: impl Future<Output = ()>
             dirty: Vec::new(),
         }),
         links: RefCell::default(),
+        newest_link: Cell::new(0),
+        max_packet: setup.max_packet,
         origin: std::time::Instant::now(),
         flush_wanted: Cell::new(false),
         flush: Notify::new(),
@@ -80,13 +82,12 @@ pub async fn run(node: Node<Sound>, setup: Setup, stop: impl Future<Output = ()>
         halt: Notify::new(),
     });
     let local = LocalSet::new();
-    let max_packet = setup.max_packet;
     local
         .run_until(async {
             spawn_local(flush_when_wanted(driver.clone()));
             spawn_local(watch_the_clock(driver.clone()));
             spawn_local(complete_files(driver.clone(), completions));
-            spawn_local(accept(driver.clone(), setup.listener, max_packet));
+            spawn_local(accept(driver.clone(), setup.listener));
             driver.input(Input::Time);
             driver.want_flush();
             tokio::pin!(stop);
@@ -107,6 +108,8 @@ pub async fn run(node: Node<Sound>, setup: Setup, stop: impl Future<Output = ()>
 struct Driver {
     core: RefCell<Core>,
     links: RefCell<HashMap<LinkId, Rc<Link>>>,
+    newest_link: Cell<u64>,
+    max_packet: u32,
     origin: std::time::Instant,
     flush_wanted: Cell<bool>,
     flush: Notify,
@@ -149,7 +152,7 @@ impl Driver {
     }
 
     /// Ends the turn and does what the core wants done.
-    fn end_turn(&self) {
+    fn end_turn(self: &Rc<Self>) {
         self.flush_wanted.set(false);
         let now = self.now();
         let mut core = self.core.borrow_mut();
@@ -160,7 +163,7 @@ impl Driver {
         self.arm(now, core);
     }
 
-    fn execute(&self, core: &mut Core) {
+    fn execute(self: &Rc<Self>, core: &mut Core) {
         let links = self.links.borrow();
         for effect in core.fx.take_list() {
             match effect {
@@ -170,6 +173,10 @@ impl Driver {
                     {
                         core.dirty.push(link.clone());
                     }
+                }
+                Effect::Dial { dial, port, host, number, timeout: limit } => {
+                    let call = Call { dial, port, host, number, limit };
+                    spawn_local(links::dial(self.clone(), call));
                 }
                 Effect::HangUp { link } => {
                     links.get(&link).inspect(|link| link.close());
@@ -262,14 +269,10 @@ async fn complete_files(driver: Rc<Driver>, mut done: UnboundedReceiver<Vec<Comp
 }
 
 /// Accepts links for as long as the core runs. Running out of descriptors is waited out.
-async fn accept(driver: Rc<Driver>, listener: TcpListener, max_packet: u32) {
-    let mut newest = 0;
+async fn accept(driver: Rc<Driver>, listener: TcpListener) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                newest += 1;
-                links::start(&driver, LinkId(newest), stream, peer, max_packet);
-            }
+            Ok((stream, peer)) => links::start(&driver, stream, peer, Port::Client, None),
             Err(error) => {
                 driver.complain(format!("cannot accept a connection: {error}; trying again"));
                 tokio::time::sleep(Duration::from_millis(100)).await;

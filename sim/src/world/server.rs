@@ -11,7 +11,7 @@ use std::{
 
 use menagerie_core::{
     event::Event,
-    id::{AskId, LaneId, LinkId, OpId},
+    id::{AskId, DialId, LaneId, LinkId, OpId},
     io::{Effect, Effects, Exit, Frame, Input, Port, Question},
     node::{Node, Setup},
     serve::Facts,
@@ -36,6 +36,7 @@ pub enum In {
     Time,
     LinkUp { link: LinkId, peer: SocketAddr },
     LinkDown { link: LinkId },
+    DialFailed { port: Port, dial: DialId },
     Packet { link: LinkId, bytes: Vec<u8> },
     Word { link: LinkId, word: [u8; 4] },
     Oversized { link: LinkId, len: u32, head: Vec<u8> },
@@ -247,9 +248,12 @@ impl World {
         let input = match input {
             In::Time => Input::Time,
             In::LinkUp { link, peer } => {
-                Input::LinkUp { link: *link, port: Port::Client, peer: *peer }
+                Input::LinkUp { link: *link, port: Port::Client, peer: *peer, dialled: None }
             }
             In::LinkDown { link } => Input::LinkDown { link: *link },
+            In::DialFailed { port, dial } => {
+                Input::DialFailed { port: *port, dial: *dial, why: "nobody else is here".into() }
+            }
             In::Drained { link, bytes } => Input::Drained { link: *link, bytes: *bytes },
             In::File { op, ended } => {
                 borrowed = ended.as_ref().map(crate::disk::Output::borrow).map_err(Clone::clone);
@@ -276,6 +280,7 @@ impl World {
             }
             match effect {
                 Effect::Send { link, bytes } => self.server_sends(link, &fx.bytes()[bytes], now)?,
+                Effect::Dial { dial, port, .. } => self.input(In::DialFailed { port, dial }),
                 Effect::HangUp { link } => self.server_hangs_up(link)?,
                 Effect::Pause { link } => {
                     self.tally.hit(Probe::Paused);
@@ -432,6 +437,9 @@ impl In {
             Frame::Word(word) => In::Word { link, word },
             Frame::Oversized { len, head } => In::Oversized { link, len, head: head.to_vec() },
             Frame::Nonsense { len } => In::Nonsense { link, len },
+            Frame::Tree { .. } | Frame::Broken { .. } => {
+                unreachable!("all links are those of clients")
+            }
         }
     }
 }

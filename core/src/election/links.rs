@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One election link to each other server, whoever dials: `QuorumCnxManager` without its faults.
+//!
+//! A link lives when the *larger* id dialled it. A smaller one that wants a link knocks: it dials,
+//! says its hello and closes, and the larger one dials back. Where Java and this differ:
+//!
+//! - What waits for a link is a debt and no message: what is sent in the end is what this server
+//!   thinks *then*. Java keeps messages, and re-sends the last one on a new link, so it greets with
+//!   votes of elections that are over.
+//! - A knock that crosses this server's own dial is not answered with a second one.
+//! - A knock is answered at the address in the hello only if that is one configured for the id; at
+//!   a configured one otherwise. Java goes wherever the hello says, and 3.4 never does.
+//! - A server whose own address is a wildcard says a short hello: nobody can dial a wildcard.
+//! - A looking server keeps dialling those it has no link to, after pauses that double to 3.2 s;
+//!   Java's grow to 60 s.
+//!
+//! ```text
+//!         wanted, or it knocked         up, smaller id: hello
+//!   Rest ----------------------> Under ----------------------> linked: Rest
+//!                       ^          |                              |
+//!                       |          | failed;                      | down
+//!                       | time     v up, larger id: hello, close  v
+//!                       `------- Pause <--------------------------'
+//!
+//!   Whatever it does, a link of a larger id that comes in is kept: linked.
+//! ```
+
+use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
+use core::time::Duration;
+
+use super::wire::{Address, Hello};
+use crate::{
+    event::{Event, Level},
+    id::{DialId, LinkId, ServerId},
+    io::{Effect, Effects, Port},
+    time::Instant,
+};
+
+/// The shortest pause before a server is dialled again, and the least time between two dials.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_millis(3_200);
+
+/// Links that have not said their hello; beyond, the oldest is hung up on.
+const MOST_STRANGERS: usize = 64;
+
+/// Another member of the ensemble, and how it is reached.
+#[derive(Clone, Debug)]
+struct Peer {
+    /// Where its election port is, at least one.
+    addresses: Vec<Address>,
+    /// Which of them is dialled next; taken modulo their number.
+    next: usize,
+    link: Option<LinkId>,
+    /// Bytes sent on `link` that the network has not taken yet.
+    unsent: usize,
+    /// It has to be told what this server thinks.
+    owed: bool,
+    /// It knocked, and has no link yet.
+    knocked: bool,
+    dialling: Dialling,
+    /// The pause after the next failure.
+    pause: Duration,
+    /// No dial begins before: until then, the last one is fresh.
+    fresh_until: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dialling {
+    Rest,
+    Under(DialId),
+    Pause { until: Instant },
+}
+
+/// Who is at the other end of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It has not said its hello, and must until then.
+    Stranger {
+        until: Instant,
+    },
+    Peer(ServerId),
+    /// Hung up; nothing that it still says is heard.
+    Gone,
+}
+
+/// Who spoke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaker {
+    Nobody,
+    Stranger,
+    Peer(ServerId),
+}
+
+/// All election links of one server.
+#[derive(Clone, Debug)]
+pub(super) struct Links {
+    hello: Hello,
+    timeout: Duration,
+    peers: BTreeMap<ServerId, Peer>,
+    ends: BTreeMap<LinkId, End>,
+    dials: u64,
+}
+
+impl Links {
+    /// No link yet to any of `peers`. A dial, and a stranger's silence, last at most `timeout`.
+    pub fn new(
+        hello: Hello,
+        timeout: Duration,
+        peers: impl IntoIterator<Item = (ServerId, Vec<Address>)>,
+    ) -> Links {
+        let peer = |addresses| Peer {
+            addresses,
+            next: 0,
+            link: None,
+            unsent: 0,
+            owed: false,
+            knocked: false,
+            dialling: Dialling::Rest,
+            pause: PAUSE,
+            fresh_until: Instant::ZERO,
+        };
+        let peers = peers.into_iter().map(|(id, addresses)| (id, peer(addresses))).collect();
+        Links { hello, timeout, peers, ends: BTreeMap::new(), dials: 0 }
+    }
+
+    /// Whether `link` is one of these.
+    pub fn owns(&self, link: LinkId) -> bool {
+        self.ends.contains_key(&link)
+    }
+
+    /// A server has to be told what this one thinks, as soon as it can be.
+    pub fn owe(&mut self, to: ServerId) {
+        if let Some(peer) = self.peers.get_mut(&to) {
+            peer.owed = true;
+        }
+    }
+
+    /// Tells a server with a new link what `write` appends, right behind any hello.
+    pub fn greet(&mut self, to: ServerId, fx: &mut Effects, write: impl FnOnce(&mut Vec<u8>)) {
+        let peer = self.peer(to);
+        if let Some(link) = peer.link {
+            peer.unsent += fx.send(link, write);
+            peer.owed = false;
+        }
+    }
+
+    /// Pays what is owed to those whose link has taken everything before: `write` appends it.
+    pub fn pay(&mut self, fx: &mut Effects, mut write: impl FnMut(&mut Vec<u8>)) {
+        for peer in self.peers.values_mut().filter(|peer| peer.owed && peer.unsent == 0) {
+            if let Some(link) = peer.link {
+                peer.unsent = fx.send(link, &mut write);
+                peer.owed = false;
+            }
+        }
+    }
+
+    /// Dials those who are `wanted` or knocked, have no link, and are not pausing.
+    pub fn dial(&mut self, now: Instant, wanted: impl Fn(ServerId) -> bool, fx: &mut Effects) {
+        for (&id, peer) in &mut self.peers {
+            let rests = match peer.dialling {
+                Dialling::Rest => true,
+                Dialling::Under(_) => false,
+                Dialling::Pause { until } => until <= now,
+            };
+            if peer.link.is_none() && rests && (peer.knocked || wanted(id)) {
+                self.dials += 1;
+                let dial = DialId(self.dials);
+                peer.dialling = Dialling::Under(dial);
+                peer.fresh_until = now + PAUSE;
+                let Address { host, port: number } =
+                    peer.addresses[peer.next % peer.addresses.len()].clone();
+                let (port, timeout) = (Port::Election, self.timeout);
+                fx.push(Effect::Dial { dial, port, host, number, timeout });
+            }
+        }
+    }
+
+    /// When [`Links::dial`] or [`Links::on_time`] has something to do.
+    pub fn poll_timeout(&self, wanted: impl Fn(ServerId) -> bool) -> Option<Instant> {
+        let dials = self.peers.iter().filter_map(|(&id, peer)| match peer.dialling {
+            _ if peer.link.is_some() || !(peer.knocked || wanted(id)) => None,
+            Dialling::Rest | Dialling::Under(_) => None,
+            Dialling::Pause { until } => Some(until),
+        });
+        let silences = self.ends.values().filter_map(|end| match end {
+            End::Stranger { until } => Some(*until),
+            End::Peer(_) | End::Gone => None,
+        });
+        dials.chain(silences).min()
+    }
+
+    /// Hangs up on strangers that have been silent for too long.
+    pub fn on_time(&mut self, now: Instant, fx: &mut Effects) {
+        let silent = |end: &End| matches!(end, End::Stranger { until } if *until <= now);
+        let silent: Vec<LinkId> =
+            self.ends.iter().filter(|(_, end)| silent(end)).map(|(&link, _)| link).collect();
+        for link in silent {
+            self.refuse(now, link, String::from("said no hello in time"), fx);
+        }
+    }
+
+    /// A link came in, which begins with a hello.
+    pub fn on_accepted(&mut self, now: Instant, link: LinkId, fx: &mut Effects) {
+        let strangers = self.ends.iter().filter_map(|(&link, end)| match end {
+            End::Stranger { until } => Some((*until, link)),
+            End::Peer(_) | End::Gone => None,
+        });
+        if strangers.clone().count() >= MOST_STRANGERS {
+            // A peer's hello comes at once: who has been silent for longest is least likely one.
+            let (_, oldest) = strangers.min().expect("there are many");
+            self.refuse(now, oldest, format!("is one of {MOST_STRANGERS} without a hello"), fx);
+        }
+        self.ends.insert(link, End::Stranger { until: now + self.timeout });
+    }
+
+    /// A dial led to a link. Gives the server at its other end, if the link is to be kept.
+    pub fn on_dialled(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        dial: DialId,
+        fx: &mut Effects,
+    ) -> Option<ServerId> {
+        let (id, peer) = self.dialled(dial);
+        let crossed = peer.link.is_some();
+        if id > self.hello.from {
+            if !crossed {
+                fx.send(link, |out| self.hello.encode(out));
+            }
+            self.pause(now, id);
+            self.close(link, fx);
+            return None;
+        }
+        self.keep(id, link, fx);
+        self.peer(id).unsent = fx.send(link, |out| self.hello.encode(out));
+        Some(id)
+    }
+
+    /// A dial led nowhere.
+    pub fn on_failed(&mut self, now: Instant, dial: DialId, why: &str, fx: &mut Effects) {
+        let (id, peer) = self.dialled(dial);
+        let address = &peer.addresses[peer.next % peer.addresses.len()];
+        let level = if peer.pause == PAUSE { Level::Warn } else { Level::Debug };
+        let text = format!("server {id} cannot be reached for election at {address}: {why}");
+        peer.next = (peer.next + 1) % peer.addresses.len();
+        peer.knocked = false;
+        fx.event(Event::Note { level, text });
+        self.pause(now, id);
+    }
+
+    fn dialled(&mut self, dial: DialId) -> (ServerId, &mut Peer) {
+        let mut peers = self.peers.iter_mut();
+        let (&id, peer) = peers
+            .find(|(_, peer)| peer.dialling == Dialling::Under(dial))
+            .expect("each dial is answered once");
+        peer.dialling = Dialling::Rest;
+        (id, peer)
+    }
+
+    /// A link is gone.
+    ///
+    /// # Panics
+    /// When the link never came up.
+    pub fn on_down(&mut self, now: Instant, link: LinkId) {
+        let end = self.ends.remove(&link).expect("a link goes down that was up");
+        if let End::Peer(id) = end {
+            self.peer(id).link = None;
+            self.pause(now, id);
+        }
+    }
+
+    /// The network took bytes.
+    pub fn on_drained(&mut self, link: LinkId, bytes: usize) {
+        if let Some(End::Peer(id)) = self.ends.get(&link) {
+            let peer = self.peers.get_mut(id).expect("links lead to peers");
+            peer.unsent = peer.unsent.saturating_sub(bytes);
+        }
+    }
+
+    /// Whose frame has come on `link`.
+    ///
+    /// # Panics
+    /// When the link never came up.
+    pub fn speaker(&self, link: LinkId) -> Speaker {
+        match self.ends.get(&link).expect("a frame comes on a link that is up") {
+            End::Stranger { .. } => Speaker::Stranger,
+            End::Peer(id) => Speaker::Peer(*id),
+            End::Gone => Speaker::Nobody,
+        }
+    }
+
+    /// A stranger said its hello. Gives the server, if the link is to be kept.
+    pub fn on_hello(
+        &mut self,
+        now: Instant,
+        link: LinkId,
+        hello: &Hello,
+        fx: &mut Effects,
+    ) -> Option<ServerId> {
+        let (id, me) = (hello.from, self.hello.from);
+        if id == me {
+            let why = format!("says that it is server {me}, as this one is");
+            self.refuse(now, link, why, fx);
+            return None;
+        }
+        if !self.peers.contains_key(&id) {
+            let why = format!("says that it is server {id}, which is no member");
+            self.refuse(now, link, why, fx);
+            return None;
+        }
+        if id > me {
+            self.keep(id, link, fx);
+            return Some(id);
+        }
+        self.close(link, fx);
+        self.on_knock(now, id, hello, fx);
+        None
+    }
+
+    /// A smaller server wants a link: it knows of none.
+    fn on_knock(&mut self, now: Instant, id: ServerId, hello: &Hello, fx: &mut Effects) {
+        let peer = self.peer(id);
+        if peer.link.is_some() && now < peer.fresh_until {
+            // Its knock crossed the link.
+            return;
+        }
+        let named = |one: &Address| hello.addresses().contains(one);
+        peer.next = peer.addresses.iter().position(named).unwrap_or(peer.next);
+        peer.knocked = true;
+        peer.owed = true;
+        if !matches!(peer.dialling, Dialling::Under(_)) {
+            peer.dialling = Dialling::Pause { until: now.max(peer.fresh_until) };
+        }
+        if let Some(dead) = peer.link.take() {
+            self.close(dead, fx);
+        }
+    }
+
+    /// Something readable came: the next failure is a first one.
+    pub fn on_sense(&mut self, from: ServerId) {
+        self.peer(from).pause = PAUSE;
+    }
+
+    /// Keeps `link` as the one to `id`, in place of any other, and owes it a greeting.
+    fn keep(&mut self, id: ServerId, link: LinkId, fx: &mut Effects) {
+        let peer = self.peer(id);
+        peer.unsent = 0;
+        peer.owed = true;
+        peer.knocked = false;
+        if !matches!(peer.dialling, Dialling::Under(_)) {
+            peer.dialling = Dialling::Rest;
+        }
+        if let Some(old) = peer.link.replace(link) {
+            self.close(old, fx);
+        }
+        self.ends.insert(link, End::Peer(id));
+    }
+
+    /// Dials `id` no more for a while, each time for longer.
+    fn pause(&mut self, now: Instant, id: ServerId) {
+        let peer = self.peer(id);
+        if !matches!(peer.dialling, Dialling::Under(_)) {
+            peer.dialling = Dialling::Pause { until: now + peer.pause };
+            peer.pause = (peer.pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn peer(&mut self, id: ServerId) -> &mut Peer {
+        self.peers.get_mut(&id).expect("links lead to peers")
+    }
+
+    /// Hears no more of `link`, which stays open.
+    pub fn ignore(&mut self, link: LinkId) {
+        self.ends.insert(link, End::Gone);
+    }
+
+    /// Hangs up without a word.
+    fn close(&mut self, link: LinkId, fx: &mut Effects) {
+        self.ends.insert(link, End::Gone);
+        fx.push(Effect::HangUp { link });
+    }
+
+    /// Hangs up for something the other end did.
+    pub fn refuse(&mut self, now: Instant, link: LinkId, why: String, fx: &mut Effects) {
+        if let Some(&End::Peer(id)) = self.ends.get(&link) {
+            self.peer(id).link = None;
+            self.pause(now, id);
+        }
+        self.close(link, fx);
+        fx.event(Event::HungUp { link, why });
+    }
+}
