@@ -24,7 +24,7 @@
 //! follow somebody who does not lead. Links are in order, so the newest word is the truest.
 //!
 //! A settled server answers whoever is looking. What goes out on a link is always the current
-//! state, never a message that has waited ([`links`](self) explains what else differs from Java).
+//! state, never a message that has waited (`links.rs` says what else differs from Java).
 //!
 //! # Empty servers
 //!
