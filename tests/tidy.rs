@@ -59,10 +59,10 @@ const PROGRAM_DIRECTIONS: Directions = &[
     ("driver", &[]),
     ("client", &[]),
     ("logs", &[]),
-    ("serve", &["driver", "logs", "pid", "version"]),
+    ("serve", &["driver", "limits", "logs", "pid", "version"]),
     ("scripts", &["driver", "pid", "serve", "version"]),
     ("shell", &["client", "version"]),
-    ("load", &["client", "version"]),
+    ("load", &["client", "limits", "version"]),
     ("cli", &["load", "scripts", "serve", "shell", "version"]),
     ("main", &[]),
 ];
@@ -77,7 +77,7 @@ const MACHINE_TO_DRIVER: usize = 5;
 const LONGEST_FUNCTION: usize = 65;
 
 /// Where a test waits for another process or thread by looking again and again.
-const POLLING: &[(&str, usize)] = &[("tests/program.rs", 1)];
+const POLLING: &[(&str, usize)] = &[("tests/common/mod.rs", 1)];
 
 #[test]
 fn rooms_of_core_use_only_the_rooms_below() {

@@ -11,6 +11,7 @@ pub mod scripts;
 pub mod serve;
 pub mod shell;
 
+mod limits;
 mod logs;
 mod pid;
 mod version;

@@ -134,20 +134,10 @@ pub fn signal(signal: &str, pid: &str) {
     assert!(status.success(), "kill {signal} {pid}");
 }
 
-/// Waits for the end of a process, which is killed if it does not come.
+/// Waits for the end of a process that ends by itself.
 pub fn end_of(child: &mut Child) -> Option<i32> {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(status) = child.try_wait().expect("it can be asked") {
-            return status.code();
-        }
-        if Instant::now() > deadline {
-            child.kill().expect("it ends");
-            child.wait().expect("it has ended");
-            panic!("it should have ended by itself");
-        }
-        thread::sleep(Duration::from_millis(10));
-    }
+    eventually("it ends", || child.try_wait().expect("it can be asked").is_some());
+    child.wait().expect("it has ended").code()
 }
 
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {

@@ -31,7 +31,7 @@ use tokio::{
 };
 use workload::{Chooser, TOP, Workload, path, put_create};
 
-use crate::serve::limits;
+use crate::limits;
 
 /// Requests outstanding while the znodes are prepared.
 const PREPARING: usize = 256;

@@ -3,7 +3,6 @@
 
 pub mod background;
 mod configure;
-pub(crate) mod limits;
 mod listen;
 mod signals;
 
@@ -28,6 +27,7 @@ use tokio::{net::TcpListener, runtime::Builder, sync::oneshot};
 
 use crate::{
     driver::{self, Folders, Halted},
+    limits,
     logs::{self, Out},
     version,
 };
