@@ -105,7 +105,9 @@ impl LogTap {
 
     /// The process is gone: the names of its files and operations mean nothing to the next one.
     pub fn crashed(&mut self) {
-        (self.files.clear(), self.syncs.clear(), self.names.clear());
+        self.files.clear();
+        self.syncs.clear();
+        self.names.clear();
     }
 
     /// A new process starts on what is left.

@@ -140,7 +140,7 @@ impl World {
     }
 
     pub(super) fn client_work(&mut self, client: usize, due: u64) -> Check {
-        if self.healed_at.is_some() || self.client_sleeps(client, Ev::ClientWork { client, due }) {
+        if self.client_sleeps(client, Ev::ClientWork { client, due }) {
             return Ok(());
         }
         let workload = &mut self.clients[client].workload;

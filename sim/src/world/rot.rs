@@ -107,7 +107,7 @@ fn spot(fs: &Fs, file: u32, place: u64) -> Option<Rotten> {
     let len = fs.content(inode).len().min(LOOKED_AT);
     let (low, high, must_stop) = match log_number(&name) {
         Some(number) if Some(number) == newest => match mark(fs) {
-            Some((log, synced)) if log == number && synced > HEADER && place % 4 > 0 => {
+            Some((log, synced)) if log == number && synced > HEADER && !place.is_multiple_of(4) => {
                 (HEADER, synced, true)
             }
             _ => {

@@ -27,14 +27,14 @@ pub struct Script {
 
 #[derive(Clone)]
 enum Source {
-    Drawn { climate: Climate, faults: Rng },
+    Drawn { climate: Climate, faults: Box<Rng> },
     Told { faults: VecDeque<(u64, Fault)>, acts: Vec<VecDeque<(u64, Act)>> },
 }
 
 impl Script {
     /// Decisions are drawn.
     pub fn drawn(climate: Climate, faults: Rng) -> Script {
-        Script { source: Source::Drawn { climate, faults }, taken: None }
+        Script { source: Source::Drawn { climate, faults: Box::new(faults) }, taken: None }
     }
 
     /// Decisions stand in a trace of so many clients.

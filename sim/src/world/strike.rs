@@ -28,9 +28,6 @@ pub enum Easing {
 
 impl World {
     pub(super) fn strike(&mut self, due: u64) -> Check {
-        if self.healed_at.is_some() {
-            return Ok(());
-        }
         let Some((fault, next)) = self.script.fault(due, self.now) else { return Ok(()) };
         if let Some(due) = next {
             self.at(due, Ev::Strike { due });
@@ -224,6 +221,8 @@ impl World {
     pub(super) fn heal(&mut self) {
         self.note(|_| "all faults end".to_owned());
         self.healed_at = Some(self.now);
+        // Nothing is decided any more; clients go on by a stream of their own.
+        self.queue.retain(|_, event| !matches!(event, Ev::Strike { .. } | Ev::ClientWork { .. }));
         for client in 0..self.clients.len() {
             self.after(client as u64 * 1_000, Ev::ClientHealthy { client });
         }
