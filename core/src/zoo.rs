@@ -41,6 +41,8 @@ mutations! {
     TearNotCut,
     /// What a killed process left in the system's cache is served without being synced first.
     RecoveredNotSynced,
+    /// What a failed sync left in the system's cache is synced again, but not written again.
+    RecoveredNotRewritten,
     /// Replay skips the first transaction after the snapshot.
     ReplayStartsLate,
     /// An epoch is said, or counted on, before its file is durable.

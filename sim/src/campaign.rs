@@ -12,10 +12,19 @@ use std::{
 
 use menagerie_core::zoo::Mutation;
 
-use crate::{oracle::Violation, tally::Tally, world::World, zoo::breed};
+use crate::{
+    oracle::{Check, Violation},
+    tally::Tally,
+    trace::Trace,
+    world::World,
+    zoo::breed,
+};
 
 /// The hash key of every campaign; another key must give the same worlds.
 pub const HASH_KEY: (u64, u64) = (0x6d65_6e61, 0x6765_7269);
+
+/// How much of the account a campaign keeps of each failure.
+const LAST_STEPS: usize = 40;
 
 /// What one world came to.
 #[derive(Clone, Debug)]
@@ -28,26 +37,60 @@ pub struct Verdict {
     pub tally: Tally,
     /// The promise that was broken.
     pub violation: Option<Violation>,
-    /// The last steps, if they were asked for.
+    /// The last steps, if they were asked for or a promise was broken.
     pub account: Vec<String>,
+    /// The decisions, likewise.
+    pub trace: Option<Trace>,
 }
 
-/// Runs one world on this thread.
+/// Runs one world on this thread. One that breaks a promise is run again, for the account.
 pub fn run(seed: u64, mutation: Option<Mutation>, key: (u64, u64), explain: bool) -> Verdict {
-    breed(mutation);
-    let mut world = World::new(seed, key);
+    let verdict = judge(World::new(seed, key), mutation, explain);
+    if verdict.violation.is_none() || explain {
+        return verdict;
+    }
+    let mut verdict = judge(World::new(seed, key), mutation, true);
+    let early = verdict.account.len().saturating_sub(LAST_STEPS);
+    verdict.account.drain(..early);
+    verdict
+}
+
+/// Runs a saved world on this thread, with the bug it names or another.
+pub fn replay(trace: &Trace, mutation: Option<Mutation>, key: (u64, u64)) -> Verdict {
+    judge(World::told(trace, key), mutation, true)
+}
+
+fn judge(mut world: World, mutation: Option<Mutation>, explain: bool) -> Verdict {
     if explain {
         world.explain();
     }
-    let violation = world.run().err();
-    breed(None);
+    let violation = play(mutation, || world.run()).err();
+    let trace = explain.then(|| Trace {
+        mutation: mutation.map(|mutation| named(mutation).to_owned()),
+        property: violation.as_ref().map(|violation| violation.property.name().to_owned()),
+        ..world.trace()
+    });
     Verdict {
-        seed,
+        seed: world.seed,
         hash: world.rolling.value(),
         tally: world.tally.clone(),
         violation,
         account: world.account().map(str::to_owned).collect(),
+        trace,
     }
+}
+
+/// Runs something with a bug bred into the servers that it starts.
+pub fn play(mutation: Option<Mutation>, run: impl FnOnce() -> Check) -> Check {
+    breed(mutation);
+    let outcome = run();
+    breed(None);
+    outcome
+}
+
+fn named(mutation: Mutation) -> &'static str {
+    let mut all = Mutation::ALL.iter();
+    all.find(|(_, one)| *one == mutation).map(|(name, _)| *name).expect("every bug has its name")
 }
 
 /// What a campaign came to.

@@ -2,7 +2,15 @@
 //! What can go wrong: families of faults, each named, counted, and off altogether in some worlds.
 //! A family that always strikes hides what only its absence shows (swarm testing).
 
-use crate::rng::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    disk::{Class, Keep},
+    rng::Rng,
+};
+
+/// A second of world time.
+const SECOND: u64 = 1_000_000;
 
 macro_rules! families {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
@@ -75,6 +83,121 @@ families! {
     CleanStop = "clean stop",
     /// A stranger sends what no client would.
     Rude = "rude client",
+    /// A bit of a file rots while the server is down.
+    Rot = "bit rot",
+}
+
+/// One fault, whole: what strikes and how hard. Saved in traces, so variants are only appended and
+/// their fields stay. Times are in microseconds; `link` and `client` count those that are there,
+/// and begin again behind the last; `effects` is how many effects of the server are still executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub enum Fault {
+    Reset { link: u32 },
+    CutToServer { link: u32, lasts: u64 },
+    CutToClient { link: u32, lasts: u64 },
+    HalfClose { link: u32, to_server: bool },
+    SlowReader { link: u32, lasts: u64 },
+    Refuse { lasts: u64 },
+    SlowNetwork { lasts: u64 },
+    WallJump { hours: i64 },
+    Freeze { lasts: u64 },
+    Suspend,
+    LateTimer { late: u64 },
+    ClientFreeze { client: u32, lasts: u64 },
+    SlowDisk { times: u64, lasts: u64 },
+    FullDisk { room: u64, lasts: u64 },
+    FailDisk { class: Class, after: u32, for_good: bool, lasts: u64, restart: Option<u32> },
+    Locked { lasts: u64, restart: Option<u32> },
+    Kill { effects: Option<u32> },
+    PowerLoss { keep: Keep, effects: Option<u32> },
+    CrashInRecovery { keep: Keep, effects: u32 },
+    CleanStop,
+    Rude { kind: u8, chance: u64 },
+    Rot { file: u32, place: u64, bit: u8 },
+}
+
+impl Fault {
+    /// A fault of a family.
+    pub fn draw(family: Family, rng: &mut Rng) -> Fault {
+        let any = rng.bits() as u32;
+        let lasts = rng.wait(2 * SECOND);
+        let keep = *rng.pick(&[Keep::All, Keep::Nothing, Keep::Prefix, Keep::Any]);
+        let effects = if rng.one_in(3) { None } else { Some(rng.below(60) as u32) };
+        match family {
+            Family::Reset => Fault::Reset { link: any },
+            Family::CutToServer => Fault::CutToServer { link: any, lasts },
+            Family::CutToClient => Fault::CutToClient { link: any, lasts },
+            Family::HalfClose => Fault::HalfClose { link: any, to_server: rng.one_in(2) },
+            Family::SlowReader => Fault::SlowReader { link: any, lasts },
+            Family::Refuse => Fault::Refuse { lasts },
+            Family::SlowNetwork => Fault::SlowNetwork { lasts },
+            Family::WallJump => Fault::WallJump { hours: rng.between(1, 48) as i64 - 24 },
+            Family::Freeze => Fault::Freeze { lasts: rng.wait(3 * SECOND) },
+            Family::Suspend => Fault::Suspend,
+            Family::LateTimer => Fault::LateTimer { late: rng.wait(300_000) },
+            Family::ClientFreeze => {
+                Fault::ClientFreeze { client: any, lasts: rng.wait(4 * SECOND) }
+            }
+            Family::SlowDisk => Fault::SlowDisk { times: *rng.pick(&[5, 40, 200]), lasts },
+            Family::FullDisk => Fault::FullDisk { room: rng.below(4_000), lasts },
+            Family::FailWrite => Fault::fail(Class::Write, lasts, rng),
+            Family::FailSync => Fault::fail(Class::Sync, lasts, rng),
+            Family::FailRead => Fault::fail(Class::Read, lasts, rng),
+            Family::FailNames => Fault::fail(Class::Names, lasts, rng),
+            Family::Locked => Fault::Locked { lasts, restart: Fault::restart(rng) },
+            Family::Kill => Fault::Kill { effects },
+            Family::PowerLoss => Fault::PowerLoss { keep, effects },
+            Family::CrashInRecovery => {
+                Fault::CrashInRecovery { keep, effects: rng.below(40) as u32 }
+            }
+            Family::CleanStop => Fault::CleanStop,
+            Family::Rude => Fault::Rude { kind: rng.below(12) as u8, chance: rng.bits() },
+            Family::Rot => Fault::Rot { file: any, place: rng.bits(), bit: rng.below(8) as u8 },
+        }
+    }
+
+    fn fail(class: Class, lasts: u64, rng: &mut Rng) -> Fault {
+        let (after, for_good) = (rng.below(6) as u32, rng.one_in(3));
+        // A failing read shows only as a server starts.
+        let restart = if class == Class::Read { Fault::restart(rng) } else { None };
+        Fault::FailDisk { class, after, for_good, lasts, restart }
+    }
+
+    fn restart(rng: &mut Rng) -> Option<u32> {
+        rng.one_in(2).then(|| rng.below(20) as u32)
+    }
+
+    /// Its family.
+    pub fn family(&self) -> Family {
+        match self {
+            Fault::Reset { .. } => Family::Reset,
+            Fault::CutToServer { .. } => Family::CutToServer,
+            Fault::CutToClient { .. } => Family::CutToClient,
+            Fault::HalfClose { .. } => Family::HalfClose,
+            Fault::SlowReader { .. } => Family::SlowReader,
+            Fault::Refuse { .. } => Family::Refuse,
+            Fault::SlowNetwork { .. } => Family::SlowNetwork,
+            Fault::WallJump { .. } => Family::WallJump,
+            Fault::Freeze { .. } => Family::Freeze,
+            Fault::Suspend => Family::Suspend,
+            Fault::LateTimer { .. } => Family::LateTimer,
+            Fault::ClientFreeze { .. } => Family::ClientFreeze,
+            Fault::SlowDisk { .. } => Family::SlowDisk,
+            Fault::FullDisk { .. } => Family::FullDisk,
+            Fault::FailDisk { class: Class::Write, .. } => Family::FailWrite,
+            Fault::FailDisk { class: Class::Sync, .. } => Family::FailSync,
+            Fault::FailDisk { class: Class::Names, .. } => Family::FailNames,
+            Fault::FailDisk { class: Class::Read, .. } => Family::FailRead,
+            Fault::Locked { .. } => Family::Locked,
+            Fault::Kill { .. } => Family::Kill,
+            Fault::PowerLoss { .. } => Family::PowerLoss,
+            Fault::CrashInRecovery { .. } => Family::CrashInRecovery,
+            Fault::CleanStop => Family::CleanStop,
+            Fault::Rude { .. } => Family::Rude,
+            Fault::Rot { .. } => Family::Rot,
+        }
+    }
 }
 
 /// What one world suffers.
@@ -92,7 +215,7 @@ impl Climate {
     pub fn draw(rng: &mut Rng) -> Climate {
         let every = *rng.pick(&[700_000, 1_500_000, 3_000_000, 6_000_000]);
         if rng.one_in(12) {
-            return Climate { weights: Vec::new(), every: 0 };
+            return Climate::quiet();
         }
         if rng.one_in(8) {
             return Climate { weights: vec![(*rng.pick(Family::ALL), 1)], every };
@@ -104,6 +227,11 @@ impl Climate {
             }
         }
         Climate { weights, every }
+    }
+
+    /// No faults at all.
+    pub fn quiet() -> Climate {
+        Climate { weights: Vec::new(), every: 0 }
     }
 
     /// The next fault's family.
@@ -125,6 +253,14 @@ impl Climate {
 mod tests {
     use super::*;
     use crate::rng::Subsystem;
+
+    #[test]
+    fn a_drawn_fault_is_of_its_family() {
+        let mut rng = Rng::stream(1, Subsystem::Faults, 0);
+        for family in Family::ALL {
+            assert_eq!(Fault::draw(*family, &mut rng).family(), *family);
+        }
+    }
 
     #[test]
     fn each_family_is_on_in_some_worlds_and_off_in_others() {

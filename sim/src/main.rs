@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `menagerie-sim`: runs worlds, grades mutations, replays failures.
 
-use std::{io::IsTerminal, process::ExitCode, sync::atomic, thread};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::atomic,
+    thread,
+};
 
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use menagerie_sim::{
     campaign::{self, HASH_KEY, Report, Verdict},
     grade,
+    shrink::shrink,
+    trace::Trace,
 };
 
 /// Worlds of Menagerie servers and clients under seeded faults.
@@ -43,57 +51,98 @@ enum Command {
         /// A bug of the zoo that the server has, by name.
         #[arg(long)]
         mutation: Option<String>,
+        /// Where the traces of failures are saved.
+        #[arg(long, default_value = "target/traces")]
+        traces: PathBuf,
+    },
+    /// Replay a saved trace, and tell the last steps.
+    Replay {
+        /// The trace.
+        file: PathBuf,
+        /// Without the bug of the zoo that the trace names.
+        #[arg(long)]
+        sound: bool,
+    },
+    /// Make a failing trace short: take out decisions while the same promise still breaks.
+    Shrink {
+        /// The trace.
+        file: PathBuf,
+        /// Where the short one is saved; beside the long one if not given.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// The most replays.
+        #[arg(long, default_value_t = 4_000)]
+        tries: u64,
     },
     /// Grade the oracles by the bugs that they find, and write the table of docs/ZOO.md.
     Zoo {
         /// Where to write the table.
         #[arg(long, default_value = "docs/ZOO.md")]
-        out: std::path::PathBuf,
+        out: PathBuf,
         /// The most seeds for one bug.
         #[arg(long, default_value_t = 300)]
         seeds: u64,
         /// Independent first seeds for each bug.
         #[arg(long, default_value_t = 5)]
         bases: u64,
+        /// Hunt each bug once, shrink nothing, and write no table.
+        #[arg(long)]
+        quick: bool,
     },
 }
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run { seed: Some(seed), explain, hash_key, mutation, .. } => {
-            one(seed, explain, hash_key, mutation)
+        Command::Run { seed: Some(seed), explain, hash_key, mutation, traces, .. } => {
+            one(seed, explain, hash_key, mutation, &traces)
         }
-        Command::Run { seeds, start, jobs, mutation, .. } => {
-            many(start, seeds, jobs.unwrap_or_else(processors), mutation)
+        Command::Run { seeds, start, jobs, mutation, traces, .. } => {
+            many(start, seeds, jobs.unwrap_or_else(processors), mutation, &traces)
         }
-        Command::Zoo { out, seeds, bases } => match grade::write(&out, seeds, bases) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(why) => fail(&why),
-        },
+        Command::Replay { file, sound } => replay(&file, sound),
+        Command::Shrink { file, out, tries } => shorten(&file, out, tries),
+        Command::Zoo { seeds, quick: true, .. } => done(grade::quick(seeds)),
+        Command::Zoo { out, seeds, bases, .. } => done(grade::write(&out, seeds, bases)),
     }
+}
+
+fn done(outcome: Result<(), String>) -> ExitCode {
+    outcome.map_or_else(|why| fail(&why), |()| ExitCode::SUCCESS)
 }
 
 fn processors() -> u64 {
     thread::available_parallelism().map_or(1, |n| n.get() as u64)
 }
 
-/// Runs one world in a thread of the kind whose panics are judged.
-fn one(seed: u64, explain: bool, hash_key: Option<u64>, mutation: Option<String>) -> ExitCode {
+fn one(
+    seed: u64,
+    explain: bool,
+    hash_key: Option<u64>,
+    mutation: Option<String>,
+    traces: &Path,
+) -> ExitCode {
     let mutation = match grade::named(mutation.as_deref()) {
         Ok(mutation) => mutation,
         Err(why) => return fail(&why),
     };
     let key = hash_key.map_or(HASH_KEY, |key| (key, !key));
-    let work = move || campaign::run(seed, mutation, key, true);
-    let thread = thread::Builder::new().name("world".to_owned()).spawn(work).expect("a thread");
-    let verdict = thread.join().expect("a world does not panic");
-    if explain || verdict.violation.is_some() {
+    let verdict = campaign::run(seed, mutation, key, true);
+    let outcome = story(&verdict, explain);
+    if verdict.violation.is_some() {
+        keep(&verdict, traces);
+    }
+    outcome
+}
+
+/// Tells how one world went; the last steps only if they led to something, or are `wanted`.
+fn story(verdict: &Verdict, wanted: bool) -> ExitCode {
+    if wanted || verdict.violation.is_some() {
         verdict.account.iter().for_each(|line| println!("{line}"));
     }
     let seconds = verdict.tally.simulated / 1_000_000;
-    println!("seed {seed}: {} events, {seconds} s", verdict.tally.events);
+    println!("seed {}: {} events, {seconds} s", verdict.seed, verdict.tally.events);
     println!("hash {:016x}", verdict.hash);
-    match verdict.violation {
+    match &verdict.violation {
         Some(violation) => {
             println!("{violation}");
             ExitCode::FAILURE
@@ -102,12 +151,66 @@ fn one(seed: u64, explain: bool, hash_key: Option<u64>, mutation: Option<String>
     }
 }
 
+fn replay(file: &Path, sound: bool) -> ExitCode {
+    let loaded = Trace::load(file).and_then(|trace| {
+        let mutation = grade::named(trace.mutation.as_deref())?;
+        Ok((trace, mutation.filter(|_| !sound)))
+    });
+    match loaded {
+        Ok((trace, mutation)) => story(&campaign::replay(&trace, mutation, HASH_KEY), true),
+        Err(why) => fail(&why),
+    }
+}
+
+fn shorten(file: &Path, out: Option<PathBuf>, tries: u64) -> ExitCode {
+    let loaded = Trace::load(file).and_then(|trace| {
+        let mutation = grade::named(trace.mutation.as_deref())?;
+        Ok((trace, mutation))
+    });
+    let (trace, mutation) = match loaded {
+        Ok(loaded) => loaded,
+        Err(why) => return fail(&why),
+    };
+    if trace.property.is_none() {
+        return fail("the trace breaks no promise");
+    }
+    let bar = progress_bar(tries);
+    let short = shrink(&trace, mutation, tries, |tried, left| {
+        bar.set_position(tried);
+        bar.set_message(format!("{left} decisions left"));
+    });
+    bar.finish_and_clear();
+    let out = out.unwrap_or_else(|| file.with_extension("short.trace"));
+    let size = |trace: &Trace| format!("{} faults and {} acts", trace.faults(), trace.acts());
+    println!("{} of {}", size(&short), size(&trace));
+    match short.save(&out) {
+        Ok(()) => {
+            println!("replay: cargo run --release -p menagerie-sim -- replay {}", out.display());
+            ExitCode::SUCCESS
+        }
+        Err(why) => fail(&why),
+    }
+}
+
+/// Saves the trace of a failure, and says how to replay it.
+fn keep(verdict: &Verdict, traces: &Path) {
+    let Some(trace) = &verdict.trace else { return };
+    let bug = trace.mutation.as_ref().map(|bug| format!("{bug}-")).unwrap_or_default();
+    let file = traces.join(format!("{bug}{}.trace", verdict.seed));
+    match trace.save(&file) {
+        Ok(()) => {
+            println!("replay: cargo run --release -p menagerie-sim -- replay {}", file.display());
+        }
+        Err(why) => eprintln!("menagerie-sim: the trace is not saved: {why}"),
+    }
+}
+
 fn fail(why: &str) -> ExitCode {
     eprintln!("menagerie-sim: {why}");
     ExitCode::FAILURE
 }
 
-fn many(start: u64, seeds: u64, jobs: u64, mutation: Option<String>) -> ExitCode {
+fn many(start: u64, seeds: u64, jobs: u64, mutation: Option<String>, traces: &Path) -> ExitCode {
     let mutation = match grade::named(mutation.as_deref()) {
         Ok(mutation) => mutation,
         Err(why) => return fail(&why),
@@ -126,7 +229,7 @@ fn many(start: u64, seeds: u64, jobs: u64, mutation: Option<String>) -> ExitCode
     };
     let report = campaign::campaign(start, seeds, jobs, mutation, false, progress);
     bar.finish_and_clear();
-    tell(&report, seeds)
+    tell(&report, seeds, traces)
 }
 
 fn progress_bar(seeds: u64) -> ProgressBar {
@@ -137,7 +240,7 @@ fn progress_bar(seeds: u64) -> ProgressBar {
     ProgressBar::new(seeds).with_style(style.expect("a template of our own"))
 }
 
-fn tell(report: &Report, seeds: u64) -> ExitCode {
+fn tell(report: &Report, seeds: u64, traces: &Path) -> ExitCode {
     let tally = &report.tally;
     println!("{tally}");
     let micros = (report.took.as_micros() as u64 * report.jobs).max(1);
@@ -161,7 +264,7 @@ fn tell(report: &Report, seeds: u64) -> ExitCode {
     if seeds >= 1_000 {
         unhit.iter().for_each(|probe| println!("never seen: {}", probe.name()));
     }
-    report.failures.iter().take(20).for_each(account);
+    report.failures.iter().take(20).for_each(|verdict| account(verdict, traces));
     println!("{} of {} worlds failed", report.failures.len(), tally.worlds);
     if report.failures.is_empty() && (seeds < 1_000 || unhit.is_empty()) {
         return ExitCode::SUCCESS;
@@ -169,9 +272,11 @@ fn tell(report: &Report, seeds: u64) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn account(verdict: &Verdict) {
+fn account(verdict: &Verdict, traces: &Path) {
     if let Some(violation) = &verdict.violation {
-        println!("\nseed {}: {violation}", verdict.seed);
-        println!("  replay: cargo run --release -p menagerie-sim -- run --seed {}", verdict.seed);
+        println!("\nseed {}, the last steps:", verdict.seed);
+        verdict.account.iter().for_each(|line| println!("  {line}"));
+        println!("{violation}");
+        keep(verdict, traces);
     }
 }

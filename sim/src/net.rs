@@ -77,13 +77,16 @@ impl Stream {
     }
 }
 
+/// Bytes that may be on their way to a client that reads.
+pub const WINDOW: usize = 64 << 10;
+
 /// Who dialled a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// A simulated client, by number, and its own name for the link.
     Client(usize, LinkId),
-    /// A stranger, by number.
-    Rude(usize),
+    /// A stranger.
+    Rude,
 }
 
 /// A link, between the moment it was accepted and the moment both ends know of its end.
@@ -113,11 +116,15 @@ pub struct Link {
     pub window: usize,
     /// The delays.
     pub pace: Pace,
+    /// Its own chance: what happens on one link moves nothing on another.
+    rng: Rng,
 }
 
 impl Link {
     /// A link that was just accepted.
-    pub fn new(owner: Owner, pace: Pace, limit: u32) -> Link {
+    pub fn new(owner: Owner, pace: Pace, limit: u32, mut rng: Rng) -> Link {
+        // Some clients do not read much ahead.
+        let window = if rng.one_in(20) { 512 } else { WINDOW };
         Link {
             owner,
             up: Stream::default(),
@@ -129,14 +136,32 @@ impl Link {
             hung_up: false,
             deserted: false,
             later: None,
-            window: 64 << 10,
+            window,
             pace,
+            rng,
         }
+    }
+
+    /// Whether nothing is on its way in either direction.
+    pub fn is_quiet(&self) -> bool {
+        let waiting = self.unread.is_empty() && self.unsent.is_empty();
+        self.up.is_empty() && self.down.is_empty() && waiting && self.framer.held() == 0
+    }
+
+    /// Sends bytes towards the server; gives the times at which pieces arrive.
+    pub fn send(&mut self, now: u64, bytes: &[u8], pace: Pace) -> Vec<u64> {
+        self.up.send(now, bytes, pace, &mut self.rng)
+    }
+
+    /// A reset: what is on its way to either end is lost, but for a beginning that may still
+    /// arrive. Gives what reaches the server, and what reaches the client.
+    pub fn cut(&mut self) -> (Vec<u8>, Vec<u8>) {
+        (self.up.cut(&mut self.rng), self.down.cut(&mut self.rng))
     }
 
     /// Moves what fits from the server's end into the network; gives how many bytes that was, and
     /// when they arrive.
-    pub fn pump(&mut self, now: u64, rng: &mut Rng) -> (usize, Vec<u64>) {
+    pub fn pump(&mut self, now: u64) -> (usize, Vec<u64>) {
         let room = self.window.saturating_sub(self.down.in_flight());
         if room < self.window / 2 && room < self.unsent.len() {
             return (0, Vec::new());
@@ -146,7 +171,7 @@ impl Link {
             return (0, Vec::new());
         }
         let bytes: Vec<u8> = self.unsent.drain(..taken).collect();
-        (taken, self.down.send(now, &bytes, self.pace, rng))
+        (taken, self.down.send(now, &bytes, self.pace, &mut self.rng))
     }
 }
 
@@ -204,14 +229,14 @@ mod tests {
 
     #[test]
     fn a_client_that_does_not_read_holds_the_sender_back() {
-        let mut link = Link::new(Owner::Rude(0), PACE, 1_000);
+        let mut link = Link::new(Owner::Rude, PACE, 1_000, rng());
         link.window = 10;
         link.unsent.extend([7; 25]);
-        assert_eq!(link.pump(0, &mut rng()).0, 10);
-        assert_eq!(link.pump(0, &mut rng()).0, 0);
+        assert_eq!(link.pump(0).0, 10);
+        assert_eq!(link.pump(0).0, 0);
         assert!(link.down.arrive(1_000_000).is_ok());
         while link.down.arrive(1_000_000).is_ok() {}
-        assert_eq!(link.pump(0, &mut rng()).0, 10);
+        assert_eq!(link.pump(0).0, 10);
         assert_eq!(link.unsent.len(), 5);
     }
 }

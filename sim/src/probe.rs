@@ -72,6 +72,12 @@ probes! {
     RudeHungUp = "a rude client was hung up on",
     OversizedAnswered = "an oversized request was answered",
     ConnectionLoss = "a client lost the link under a request",
+    RotStopped = "rot stopped the server, which named the place",
+    RotPassed = "rot did no harm: nothing depended on it, or it was cut as a tear",
+    RottenSnapshot = "a rotten snapshot gave way to an older one",
+    QuotaRefused = "a hard quota refused a request",
+    UserTold = "a user heard of a change while the client was away",
+    BooksAgree = "a user's watches were those of the server",
     LateForClosing = "a request came after its session was closed",
 }
 

@@ -24,6 +24,14 @@ pub enum Subsystem {
     Turns = 7,
     /// The seed of a core.
     Core = 8,
+    /// What a crash leaves, who hears of it, and when the process starts again.
+    Crash = 9,
+    /// The seed of a client's machine.
+    Client = 10,
+    /// What clients do once the faults are over.
+    Health = 11,
+    /// What a stranger says, and how his link is.
+    Rude = 12,
 }
 
 /// One stream of chance.

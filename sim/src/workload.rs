@@ -2,31 +2,32 @@
 //! What clients ask for: every operation, on few names, so that they meet; mostly sensible, now
 //! and then what must fail.
 
-use menagerie_core::proto::{Acl, Create, CreateKind, Identity, OpCode, Request, perms};
+use menagerie_core::{
+    jute::Reader,
+    proto::{Acl, Create, CreateKind, Identity, Request, perms},
+};
 
-use crate::rng::Rng;
-
-/// A request, encoded, so that it owns its parts.
-#[derive(Clone, Debug)]
-pub struct Wish {
-    /// The operation.
-    pub op: OpCode,
-    /// The body.
-    pub body: Vec<u8>,
-}
+use crate::{
+    rng::Rng,
+    trace::{Act, Wish},
+};
 
 impl Wish {
     fn of(request: &Request<'_>) -> Wish {
         let mut body = Vec::new();
         request.encode(&mut body);
-        Wish { op: request.op(), body }
+        Wish { op: request.op().code(), body }
     }
 
-    /// The request.
-    pub fn request(&self) -> Request<'_> {
-        let mut reader = menagerie_core::jute::Reader::new(&self.body);
-        Request::decode(self.op.code(), &mut reader).expect("a request of our own")
+    /// The request, if it still is one.
+    pub fn request(&self) -> Option<Request<'_>> {
+        Request::decode(self.op, &mut Reader::new(&self.body)).ok()
     }
+}
+
+/// The requests that wishes of our own hold.
+fn requests(wishes: &[Wish]) -> Vec<Request<'_>> {
+    wishes.iter().map(|wish| wish.request().expect("a request of our own")).collect()
 }
 
 /// The taste of one client.
@@ -38,21 +39,33 @@ pub struct Workload {
     weights: Vec<u32>,
 }
 
-const KINDS: usize = 20;
+const KINDS: usize = 21;
 
 impl Workload {
     /// A client's taste.
     pub fn new(mut rng: Rng, names: u64) -> Workload {
-        let usual: [u32; KINDS] = [16, 8, 8, 4, 3, 10, 8, 8, 6, 3, 3, 8, 2, 3, 3, 2, 2, 3, 2, 1];
+        let usual: [u32; KINDS] = [16, 8, 8, 4, 3, 10, 8, 8, 6, 3, 3, 8, 2, 3, 3, 2, 2, 3, 2, 1, 2];
         let draw = |usual: &u32| if rng.one_in(5) { 0 } else { usual * (1 + rng.below(3) as u32) };
         let mut weights: Vec<u32> = usual.iter().map(draw).collect();
         weights[0] += 1;
         Workload { rng, names, weights }
     }
 
-    /// The stream of chance, for what else the client decides.
-    pub fn rng(&mut self) -> &mut Rng {
-        &mut self.rng
+    /// The time until the client acts again, in microseconds.
+    pub fn pause(&mut self, think: u64) -> u64 {
+        1 + self.rng.wait(think)
+    }
+
+    /// What the client does next.
+    pub fn act(&mut self, burst: u64) -> Act {
+        if self.rng.one_in(400) {
+            return Act::Close;
+        }
+        if self.rng.one_in(60) {
+            return Act::Prove;
+        }
+        let burst = self.rng.between(1, burst);
+        Act::Ask((0..burst).map(|_| self.wish()).collect())
     }
 
     /// The next request.
@@ -97,6 +110,7 @@ impl Workload {
             }
             17 => self.emptier(path),
             18 => Wish::of(&Request::WhoAmI),
+            19 => self.quota(),
             _ => Wish::of(&Request::Reconfig {
                 joining: None,
                 leaving: Some(b"1"),
@@ -143,7 +157,7 @@ impl Workload {
     fn multi(&mut self) -> Wish {
         let n = self.rng.between(1, 5);
         let wishes: Vec<Wish> = (0..n).map(|_| self.part()).collect();
-        Wish::of(&Request::Multi(wishes.iter().map(Wish::request).collect()))
+        Wish::of(&Request::Multi(requests(&wishes)))
     }
 
     fn part(&mut self) -> Wish {
@@ -171,7 +185,37 @@ impl Workload {
             }
         };
         let wishes: Vec<Wish> = paths.iter().enumerate().map(read).collect();
-        Wish::of(&Request::MultiRead(wishes.iter().map(Wish::request).collect()))
+        Wish::of(&Request::MultiRead(requests(&wishes)))
+    }
+
+    /// Sets a quota on a znode at the top, takes it away, or looks at it. Limits and usage come and
+    /// go together, and quotas do not nest: otherwise usage is counted anew at each start.
+    fn quota(&mut self) -> Wish {
+        let place = format!("/zookeeper/quota/n{}", self.rng.below(self.names));
+        let limits_path = format!("{place}/zookeeper_limits");
+        let usage_path = format!("{place}/zookeeper_stats");
+        let (count, bytes) = (self.rng.below(9), self.rng.below(200));
+        let limits = if self.rng.one_in(3) {
+            format!("count={count},bytes={bytes}")
+        } else {
+            format!("count=-1,bytes=-1=;byteHardLimit={bytes};countHardLimit={count}")
+        };
+        let make = |path, data| {
+            let (kind, acl) = (CreateKind::Create, Some(vec![Acl::OPEN]));
+            Request::Create(Create { kind, path, data: Some(data), acl, flags: 0 })
+        };
+        let (limits_path, usage_path) = (limits_path.as_bytes(), usage_path.as_bytes());
+        let (data, version) = (limits.as_bytes(), -1);
+        Wish::of(&match self.rng.below(8) {
+            0..=2 => make(place.as_bytes(), b""),
+            3..=4 => Request::Multi(vec![make(limits_path, data), make(usage_path, b"")]),
+            5 => Request::SetData { path: limits_path, data: Some(data), version },
+            6 => Request::Multi(vec![
+                Request::Delete { path: usage_path, version },
+                Request::Delete { path: limits_path, version },
+            ]),
+            _ => Request::GetData { path: usage_path, watch: false },
+        })
     }
 
     fn path(&mut self) -> Vec<u8> {
@@ -233,6 +277,8 @@ impl Workload {
 mod tests {
     use std::collections::BTreeSet;
 
+    use menagerie_core::proto::OpCode;
+
     use super::*;
     use crate::rng::Subsystem;
 
@@ -269,6 +315,6 @@ mod tests {
             O::WhoAmI,
             O::Reconfig,
         ];
-        assert_eq!(seen, BTreeSet::from(all));
+        assert_eq!(seen, all.iter().map(|op| op.code()).collect());
     }
 }

@@ -13,6 +13,7 @@
 //! before the last one is worked on.
 
 use alloc::{collections::VecDeque, string::String, sync::Arc, vec::Vec};
+use core::ops::Range;
 
 use super::{
     Frozen, Ids, Listed, LogConfig, LogWriter, SessionTimeouts, SnapshotNews, Snapshotter,
@@ -88,6 +89,8 @@ enum What {
     SnapshotPiece,
     LogOpen,
     LogPiece,
+    /// Records of the newest log that are about to be written once more.
+    Tail,
     /// A repair that must succeed.
     Repair,
     /// The last of the repairs.
@@ -131,6 +134,8 @@ pub struct Recovery<Z: Zoo> {
     scanner: LogScanner,
     /// The last good transaction in the log being read, or the one before its name's.
     seen: Zxid,
+    /// Which bytes of the newest log are still to be written once more.
+    again: Range<u64>,
     snapshotter: Snapshotter<Z>,
     /// The sessions for the first snapshot, where there is none.
     first_sessions: Listed,
@@ -158,6 +163,7 @@ impl<Z: Zoo> Recovery<Z> {
             logs: VecDeque::new(),
             scanner: LogScanner::new(0),
             seen: Zxid::ZERO,
+            again: 0..0,
             snapshotter: Snapshotter::new(zoo, config.tail),
             first_sessions: Listed::default(),
             halted: false,
@@ -252,6 +258,7 @@ impl<Z: Zoo> Recovery<Z> {
                 self.scanner.push(bytes);
                 self.scan(ids, fx);
             }
+            (What::Tail, FileOutput::Bytes(bytes)) => self.write_again(bytes, ids, fx),
             (What::Tidied, _) => return Some(self.recovered(ids, fx)),
             _ => {}
         }
@@ -270,7 +277,7 @@ impl<Z: Zoo> Recovery<Z> {
             What::Lock if error.kind == FileErrorKind::Locked => {
                 self.stop(words::locked(), fx);
             }
-            What::LogOpen | What::LogPiece => {
+            What::LogOpen | What::LogPiece | What::Tail => {
                 let log = self.logs.front().copied().unwrap_or_default();
                 self.stop(words::unreadable(&log_name(log), error), fx);
             }
@@ -442,17 +449,46 @@ impl<Z: Zoo> Recovery<Z> {
         if verdict == Verdict::Cut && !self.zoo.has(Mutation::TearNotCut) {
             self.order(What::Repair, FileOp::Truncate { file, len: offset }, ids, fx);
         }
-        // A killed process leaves behind what reads show and the disk does not have: it is about
-        // to be told, so it must survive the power from here on.
-        if verdict != Verdict::Remove && !self.zoo.has(Mutation::RecoveredNotSynced) {
+        if verdict == Verdict::Remove {
+            self.close(ids, fx);
+            self.order(What::Repair, FileOp::Unlink { dir: Dir::Log, name }, ids, fx);
+            self.order(What::Repair, FileOp::SyncDir { dir: Dir::Log }, ids, fx);
+            return self.next_log(ids, fx);
+        }
+        self.again = match self.mark.filter(|mark| mark.log == end.log) {
+            Some(mark) if !self.zoo.has(Mutation::RecoveredNotRewritten) => mark.synced..offset,
+            _ => 0..0,
+        };
+        self.keep_log(ids, fx);
+    }
+
+    /// A process that died leaves behind what reads show and the disk does not have. It is about to
+    /// be told, so it must survive the power from here on (D8). Where a sync failed before, another
+    /// one would do nothing and report success: what was never known to be synced is written once
+    /// more, so that there is something to sync.
+    fn keep_log(&mut self, ids: &mut Ids, fx: &mut Effects) {
+        let (file, Range { start: offset, end }) = (self.source.file, self.again.clone());
+        if offset < end {
+            let len = (end - offset).min(u64::from(PIECE)) as u32;
+            return self.order(What::Tail, FileOp::Read { file, offset, len }, ids, fx);
+        }
+        if !self.zoo.has(Mutation::RecoveredNotSynced) {
             self.order(What::Repair, FileOp::Sync { file }, ids, fx);
         }
         self.close(ids, fx);
-        if verdict == Verdict::Remove {
-            self.order(What::Repair, FileOp::Unlink { dir: Dir::Log, name }, ids, fx);
-            self.order(What::Repair, FileOp::SyncDir { dir: Dir::Log }, ids, fx);
-        }
         self.next_log(ids, fx);
+    }
+
+    fn write_again(&mut self, bytes: &[u8], ids: &mut Ids, fx: &mut Effects) {
+        let (file, offset) = (self.source.file, self.again.start);
+        self.again.start += bytes.len() as u64;
+        if bytes.is_empty() {
+            self.again = 0..0;
+        } else {
+            let data = Arc::new(bytes.to_vec());
+            self.order(What::Repair, FileOp::Write { file, offset, data }, ids, fx);
+        }
+        self.keep_log(ids, fx);
     }
 
     fn end_of_logs(&mut self, ids: &mut Ids, fx: &mut Effects) {

@@ -60,15 +60,19 @@ const CONFIG: RecoveryConfig = RecoveryConfig {
 };
 
 /// Where a recovery came to.
-struct Run {
+struct Run<Z: Zoo = Sound> {
     disk: TestDisk,
-    recovered: Option<Recovered<Sound>>,
+    recovered: Option<Recovered<Z>>,
     ids: Ids,
 }
 
-fn recover(mut disk: TestDisk) -> Run {
+fn recover(disk: TestDisk) -> Run {
+    recover_with(Sound, disk)
+}
+
+fn recover_with<Z: Zoo>(zoo: Z, mut disk: TestDisk) -> Run<Z> {
     let (mut ids, mut fx) = (Ids::new(), Effects::new());
-    let mut recovery = Recovery::start(Sound, CONFIG, &mut ids, &mut fx);
+    let mut recovery = Recovery::start(zoo, CONFIG, &mut ids, &mut fx);
     let mut recovered = None;
     disk.take(&mut fx);
     while let Some(done) = disk.step(false) {
@@ -83,8 +87,8 @@ fn recover(mut disk: TestDisk) -> Run {
     Run { disk, recovered, ids }
 }
 
-impl Run {
-    fn served(&self) -> &Recovered<Sound> {
+impl<Z: Zoo> Run<Z> {
+    fn served(&self) -> &Recovered<Z> {
         self.recovered.as_ref().unwrap_or_else(|| panic!("{:?}", self.disk.halted))
     }
 
@@ -301,6 +305,55 @@ fn below_the_mark_is_rot_and_above_it_a_tear() {
     let offset = 16 + 2 * record;
     let why = format!("log.1 is damaged at byte {offset}, after transaction 0x2: it was known");
     assert!(rot.why().starts_with(&why), "{}", rot.why());
+}
+
+/// A recovery with one bug.
+#[derive(Clone, Copy)]
+struct Bug<const N: usize>;
+
+impl<const N: usize> Default for Bug<N> {
+    fn default() -> Self {
+        Bug
+    }
+}
+
+impl<const N: usize> Zoo for Bug<N> {
+    fn has(self, mutation: Mutation) -> bool {
+        [Mutation::TearNotCut, Mutation::RecoveredNotRewritten][N] == mutation
+    }
+}
+
+/// Eight transactions of which the last three are torn, above the mark.
+fn torn_tail() -> (TestDisk, usize) {
+    let mut run = recover(TestDisk::new());
+    run.write(8);
+    let end = 16 + 5 * (entry(1).len() + 13);
+    (with(&run.disk, Dir::Log, "log.1", |log| log[end + 20] ^= 1), end)
+}
+
+#[test]
+fn a_tear_is_cut_to_where_the_last_good_record_ends() {
+    let (disk, end) = torn_tail();
+    let cut = recover(disk.clone());
+    assert_eq!((cut.zxid(), cut.disk.file(Dir::Log, "log.1").map(<[u8]>::len)), (5, Some(end)));
+    let left = recover_with(Bug::<0>, disk);
+    assert!(left.disk.file(Dir::Log, "log.1").map(<[u8]>::len) > Some(end), "nothing is cut");
+}
+
+#[test]
+fn what_was_never_known_to_be_synced_is_written_once_more() {
+    let mut run = recover(TestDisk::new());
+    run.write(8);
+    let end = 16 + 8 * (entry(1).len() + 13);
+    let mark = Mark { log: Zxid(1), synced: 40 };
+    let disk = with(&run.disk, Dir::Log, MARK_NAME, |file| *file = mark.encode());
+    let again = |log: &[String]| {
+        let tail = format!(" at 40 len {}", end - 40);
+        log.iter().any(|line| line.starts_with("write ") && line.ends_with(&tail))
+    };
+    let run = recover(disk.clone());
+    assert!(run.zxid() == 8 && again(&run.disk.log), "{:?}", run.disk.log);
+    assert!(!again(&recover_with(Bug::<1>, disk).disk.log));
 }
 
 #[test]

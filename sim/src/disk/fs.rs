@@ -10,6 +10,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use menagerie_core::io::{Dir, DirEntry};
+use serde::{Deserialize, Serialize};
 
 use super::content::{Content, SECTOR};
 use crate::rng::Rng;
@@ -47,8 +48,8 @@ struct Folder {
     unsynced: Vec<Entry>,
 }
 
-/// How much of what was not synced a power loss keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How much of what was not synced a power loss keeps. Saved in traces: variants are only appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Keep {
     /// Everything: the cache was just written back.
     All,
@@ -212,6 +213,29 @@ impl Fs {
         file.now.flip(offset, bit);
         if offset < file.durable.len() {
             file.durable.flip(offset, bit);
+        }
+    }
+
+    /// A file's bytes on the platter.
+    pub fn durable(&self, inode: Inode) -> &Content {
+        &self.files[&inode].durable
+    }
+
+    /// A byte as reads see it and as it stands on the platter, where it stands.
+    pub fn byte(&self, inode: Inode, offset: u64) -> (Option<u8>, Option<u8>) {
+        let of = |content: &Content| content.read(offset, 1).first().copied();
+        (of(&self.files[&inode].now), of(&self.files[&inode].durable))
+    }
+
+    /// Puts a byte back, where there still is one.
+    pub fn restore(&mut self, inode: Inode, offset: u64, was: (Option<u8>, Option<u8>)) {
+        let Some(file) = self.files.get_mut(&inode) else { return };
+        for (content, was) in [(&mut file.now, was.0), (&mut file.durable, was.1)] {
+            if let Some(byte) = was
+                && offset < content.len()
+            {
+                content.write(offset, &[byte]);
+            }
         }
     }
 

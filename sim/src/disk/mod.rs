@@ -26,6 +26,8 @@ pub use self::{
     content::{Content, PAGE, SECTOR},
     fs::{Fs, Inode, Keep, Lost},
 };
+use serde::{Deserialize, Serialize};
+
 use crate::rng::Rng;
 
 /// What an operation gave back, owned.
@@ -56,8 +58,8 @@ impl Output {
 /// How an operation ended.
 pub type Ended = Result<Output, FileError>;
 
-/// Kinds of operations, as faults tell them apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Kinds of operations, as faults tell them apart. Saved in traces: variants are only appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Class {
     /// Reads, listings and opens.
     Read,
@@ -131,8 +133,6 @@ pub struct Disk {
     open: BTreeMap<FileId, Inode>,
     locks: BTreeSet<String>,
     failed: bool,
-    /// Whether a sync failed: the cache may hold what the disk never will.
-    pub deceives: bool,
     rng: Rng,
 }
 
@@ -149,7 +149,6 @@ impl Disk {
             open: BTreeMap::new(),
             locks: BTreeSet::new(),
             failed: false,
-            deceives: false,
             rng,
         }
     }
@@ -214,8 +213,12 @@ impl Disk {
     /// The power fails: the process ends and what was not synced is at risk.
     pub fn power_loss(&mut self, keep: Keep) {
         self.kill();
-        self.deceives = false;
         self.fs.power_loss(keep, &mut self.rng);
+    }
+
+    /// From here on, chance comes from another stream: each life and each crash has its own.
+    pub fn reseed(&mut self, rng: Rng) {
+        self.rng = rng;
     }
 
     /// Nothing fails from here on, and nothing is slow.
@@ -324,7 +327,6 @@ impl Disk {
         match what {
             FileOp::Write { .. } => self.interrupt(what),
             FileOp::Sync { file } => {
-                self.deceives = true;
                 self.fs.fail_sync(self.inode(*file), &mut self.rng);
             }
             _ => {}

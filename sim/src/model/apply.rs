@@ -103,12 +103,15 @@ impl Model {
             Txn::Delete { path, .. } => self.remove(header, path, applied),
             Txn::SetData { path, data, version, .. } => {
                 let node = self.node_mut(path).ok_or_else(|| lost(path))?;
+                let more = data.map_or(0, <[u8]>::len) as i64 - node.size();
                 node.data = data.map(<[u8]>::to_vec);
                 node.stat.version = *version;
                 node.stat.mzxid = header.zxid;
                 node.stat.mtime = header.time;
                 applied.fired.push(Fired { kind: 3, path: path.to_vec(), acl: node.acl.clone() });
-                Ok(node.client_stat())
+                let stat = node.client_stat();
+                self.account(path, more, 0);
+                Ok(stat)
             }
             Txn::SetAcl { path, acl, version } => {
                 let node = self.node_mut(path).ok_or_else(|| lost(path))?;
@@ -154,7 +157,10 @@ impl Model {
             ..Stat::default()
         };
         let stat = node.client_stat();
+        let size = node.size();
         self.nodes.insert(create.path.to_vec(), Arc::new(node));
+        self.begin_usage(create.path);
+        self.account(create.path, size, 1);
         applied.fired.push(Fired { kind: 1, path: create.path.to_vec(), acl });
         applied.fired.push(Fired { kind: 4, path: parent_path.to_vec(), acl: parent_acl });
         Ok(stat)
@@ -176,6 +182,7 @@ impl Model {
         parent.children.remove(name);
         parent.stat.pzxid = Zxid(parent.stat.pzxid.0.max(header.zxid.0));
         let parent_acl = parent.acl.clone();
+        self.account(path, -node.size(), -1);
         applied.fired.push(Fired { kind: 2, path: path.to_vec(), acl: node.acl.clone() });
         applied.fired.push(Fired { kind: 4, path: parent_path.to_vec(), acl: parent_acl });
         Ok(Stat::default())

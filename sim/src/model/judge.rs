@@ -109,6 +109,8 @@ fn one(model: &Model, caller: &Caller, request: &Request<'_>) -> Verdict {
             legal(path)?;
             let node = model.node(path).ok_or(ErrorCode::NoNode)?;
             allow(&node.acl, perms::WRITE, caller)?;
+            let more = data.map_or(0, <[u8]>::len) as i64 - node.size();
+            within_quota(model, path, more, 0)?;
             let version = fits(node.stat.version, *version)?;
             Ok(logged(&Txn::SetData { path, data: *data, version, reconfig: false }))
         }
@@ -163,6 +165,7 @@ fn create_znode(model: &Model, caller: &Caller, create: &Create<'_>) -> Verdict 
     if parent.is_ephemeral() {
         return Err(ErrorCode::NoChildrenForEphemerals);
     }
+    within_quota(model, &path, create.data.map_or(0, <[u8]>::len) as i64, 1)?;
     let ephemeral = matches!(create.flags, 1 | 3);
     let kind = match create.kind {
         CreateKind::Create => TxnKind::Plain { ephemeral, create2: false },
@@ -186,6 +189,10 @@ fn session(model: &Model, caller: &Caller) -> Result<(), ErrorCode> {
 
 fn allow(acl: &[Grant], wanted: i32, caller: &Caller) -> Result<(), ErrorCode> {
     if permits(acl, wanted, &caller.ids) { Ok(()) } else { Err(ErrorCode::NoAuth) }
+}
+
+fn within_quota(model: &Model, path: &[u8], bytes: i64, count: i64) -> Result<(), ErrorCode> {
+    if model.exceeds(path, bytes, count) { Err(ErrorCode::QuotaExceeded) } else { Ok(()) }
 }
 
 fn fits(version: i32, expected: i32) -> Result<i32, ErrorCode> {

@@ -5,6 +5,7 @@
 
 mod apply;
 mod judge;
+mod quota;
 mod read;
 mod watches;
 
@@ -18,6 +19,7 @@ use menagerie_core::proto::{Acl, Identity, Stat, perms};
 pub use self::{
     apply::{Applied, Fired},
     judge::{Caller, Judged, judge, may_sweep},
+    quota::changes_quotas,
     read::{Answer, answer},
     watches::{Kind, Watches},
 };
@@ -85,6 +87,11 @@ impl Znode {
         }
     }
 
+    /// Bytes of its data.
+    fn size(&self) -> i64 {
+        self.data.as_ref().map_or(0, Vec::len) as i64
+    }
+
     /// Whether a session owns it.
     pub fn is_ephemeral(&self) -> bool {
         self.stat.ephemeral_owner != 0 && !self.is_container() && self.ttl().is_none()
@@ -108,6 +115,8 @@ pub struct Model {
     nodes: BTreeMap<Vec<u8>, Arc<Znode>>,
     /// The open sessions and their timeouts.
     pub sessions: BTreeMap<i64, i32>,
+    /// Whether hard quotas refuse.
+    pub enforces_quotas: bool,
 }
 
 impl Model {
@@ -127,7 +136,7 @@ impl Model {
         nodes.insert(b"/zookeeper".to_vec(), Arc::new(system));
         nodes.insert(b"/zookeeper/quota".to_vec(), Arc::new(empty()));
         nodes.insert(b"/zookeeper/config".to_vec(), Arc::new(config));
-        Model { nodes, sessions: BTreeMap::new() }
+        Model { nodes, sessions: BTreeMap::new(), enforces_quotas: false }
     }
 
     /// A znode, as reads find it: the root has an empty name, too.

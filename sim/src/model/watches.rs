@@ -2,7 +2,7 @@
 //! The watches of one link, with the semantics of 3.9's two tables: standard, persistent and
 //! recursive modes beside each other on one path, one event for a deletion that both tables see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use menagerie_core::proto::{Request, SetWatches, perms};
 
@@ -32,6 +32,8 @@ pub enum Kind {
 pub struct Watches {
     data: BTreeMap<Vec<u8>, u8>,
     child: BTreeMap<Vec<u8>, u8>,
+    /// Where a watch was used up by an event that its client may not know of.
+    silent: BTreeSet<Vec<u8>>,
 }
 
 impl Watches {
@@ -137,7 +139,21 @@ impl Watches {
             }
             _ => trigger(&mut self.data, &fired.path),
         };
-        heard && permits(&fired.acl, perms::READ, ids)
+        let may = permits(&fired.acl, perms::READ, ids);
+        if heard && !may {
+            self.silent.insert(fired.path.clone());
+        }
+        heard && may
+    }
+
+    /// Whether a standard watch on a znode's data is there, or was used up silently.
+    pub fn watches_data(&self, path: &[u8]) -> bool {
+        holds(&self.data, path, STANDARD) || self.silent.contains(path)
+    }
+
+    /// Whether a standard watch on a znode's children is there, or was used up silently.
+    pub fn watches_children(&self, path: &[u8]) -> bool {
+        holds(&self.child, path, STANDARD) || self.silent.contains(path)
     }
 }
 

@@ -17,7 +17,7 @@ use menagerie_core::{
 };
 
 use super::{Check, Property, Violation, cutter::Cutter, digests, ephemerals, writes};
-use crate::model::{Applied, Caller, Id, Model, Watches};
+use crate::model::{Applied, Caller, Id, Model, Watches, changes_quotas};
 
 /// A request that reached the server.
 #[derive(Clone, Debug)]
@@ -142,6 +142,15 @@ pub struct Link {
     pub excused: bool,
 }
 
+impl Link {
+    /// Whether its session stands, every request is answered and every event told.
+    pub fn is_quiet(&self) -> bool {
+        let answered = self.requests.is_empty() && self.asides.is_empty();
+        let open = !self.excused && !self.hung_up && !self.gone;
+        self.session.is_some() && answered && self.owed.is_empty() && open
+    }
+}
+
 /// What a client asked for in its handshake.
 #[derive(Clone, Debug)]
 pub struct Connect {
@@ -178,8 +187,12 @@ pub struct Ghost {
     pub outcomes: BTreeMap<u64, Outcome>,
     /// Sessions whose closing was proposed.
     pub closing: BTreeSet<i64>,
-    /// How many transactions were proposed, by operation.
+    /// How many transactions were proposed.
     pub proposed: u64,
+    /// The newest transaction that changed quotas.
+    quotas_changed: i64,
+    /// The newest transaction that may have been judged before that one was applied.
+    quotas_young: i64,
 }
 
 impl Ghost {
@@ -197,6 +210,8 @@ impl Ghost {
             outcomes: BTreeMap::new(),
             closing: BTreeSet::new(),
             proposed: 0,
+            quotas_changed: 0,
+            quotas_young: 0,
         }
     }
 
@@ -257,11 +272,18 @@ impl Ghost {
         let header = proposed.header;
         let txn = Txn::decode(header.op, &mut Reader::new(&proposed.body))
             .map_err(|_| Violation::new(Property::Writes, format!("{header:?}: no body")))?;
-        writes::check(&self.model, proposed, &txn)?;
+        let told = proposed.request.as_ref().map_or(0, |arrived| arrived.told);
+        let young = self.quotas_changed > told || self.quotas_young > told;
+        writes::check(&self.model, proposed, &txn, young)?;
         ephemerals::check(&self.model, &header, &txn)?;
         let fits = |what| Violation::new(Property::ExactTree, format!("{}: {what}", header.zxid));
         let applied = self.model.apply(&header, &txn).map_err(fits)?;
         digests::check(&self.model, &header, proposed.digest)?;
+        if changes_quotas(&txn) {
+            self.quotas_changed = header.zxid.0;
+        } else if told < self.quotas_changed {
+            self.quotas_young = header.zxid.0;
+        }
         self.owe(header.zxid.0, &applied);
         if let Some(request) = &proposed.request {
             let outcome = Outcome { zxid: header.zxid.0, err: applied.err, body: applied.body };

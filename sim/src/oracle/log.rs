@@ -43,7 +43,8 @@ pub struct LogTap {
 }
 
 impl LogTap {
-    /// An operation was ordered; gives each whole record it appends to `record`.
+    /// An operation was ordered; gives each whole record it appends to `record`. What a start writes
+    /// once more, in a log that it did not create, is no history.
     pub fn ordered(
         &mut self,
         lane: LaneId,
@@ -54,9 +55,6 @@ impl LogTap {
         match what {
             FileOp::Create { file, dir: Dir::Log, name } if name.starts_with("log.") => {
                 self.files.insert(*file, LogFile { unnamed: true, ..LogFile::default() });
-            }
-            FileOp::Open { file, dir: Dir::Log, name } if name.starts_with("log.") => {
-                self.files.insert(*file, LogFile::default());
             }
             FileOp::Write { file, offset, data } => {
                 let Some(log) = self.files.get_mut(file) else { return };
@@ -105,6 +103,13 @@ impl LogTap {
         self.open.first_key_value().map_or(self.last, |(zxid, _)| zxid - 1)
     }
 
+    /// The process is gone: the names of its files and operations mean nothing to the next one.
+    pub fn crashed(&mut self) {
+        self.files.clear();
+        self.syncs.clear();
+        self.names.clear();
+    }
+
     /// A new process starts on what is left.
     pub fn restarted(&mut self, last: i64) {
         *self = LogTap { last, ..LogTap::default() };
@@ -131,6 +136,15 @@ impl LogFile {
         self.rest.drain(..taken);
         self.at += taken as u64;
     }
+}
+
+/// Where the last whole record of a log's bytes ends.
+pub fn records_end(bytes: &[u8]) -> u64 {
+    let mut at = HEADER.min(bytes.len());
+    while let Some(len) = whole_record(&bytes[at..]) {
+        at += 12 + len + 1;
+    }
+    at as u64
 }
 
 /// The length of the entry at the front, if the whole record is there.

@@ -76,6 +76,30 @@ pub enum Property {
     Progress,
     /// What a client's machine promises its user.
     Client,
+    /// Rot stops the server by name, and is never served.
+    Rot,
+}
+
+impl Property {
+    /// Its name, as traces and tables have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Property::ExactTree => "ExactTree",
+            Property::Writes => "Writes",
+            Property::SessionFifo => "SessionFifo",
+            Property::Watches => "Watches",
+            Property::Ephemerals => "Ephemerals",
+            Property::Sessions => "Sessions",
+            Property::Expiry => "Expiry",
+            Property::Recovery => "Recovery",
+            Property::Digests => "Digests",
+            Property::Bounds => "Bounds",
+            Property::NoPanic => "NoPanic",
+            Property::Progress => "Progress",
+            Property::Client => "Client",
+            Property::Rot => "Rot",
+        }
+    }
 }
 
 /// A promise that was broken.
@@ -101,7 +125,7 @@ impl fmt::Display for Violation {
             what.truncate(end);
             what.push_str("...");
         }
-        write!(f, "{:?} is broken: {what}", self.property)
+        write!(f, "{} is broken: {what}", self.property.name())
     }
 }
 
@@ -384,6 +408,7 @@ impl Oracles {
         match E::from_code(header.err) {
             Some(E::NoAuth) => self.seen.push(Probe::Denied),
             Some(E::BadVersion) => self.seen.push(Probe::BadVersion),
+            Some(E::QuotaExceeded) => self.seen.push(Probe::QuotaRefused),
             _ => {}
         }
         match (OpCode::from_code(arrived.op), arrived.request()) {
@@ -445,6 +470,7 @@ impl Oracles {
     /// The process is gone.
     pub fn crashed(&mut self) {
         self.ghost.crash();
+        self.log.crashed();
         self.expiry.crashed();
     }
 }

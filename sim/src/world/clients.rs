@@ -9,7 +9,7 @@ use menagerie_core::{
     id::LinkId,
 };
 
-use super::{Ev, SECOND, World, server::guarded};
+use super::{Ev, World, book::Book, server::guarded};
 use crate::{
     clock::Clock,
     net::Owner,
@@ -17,6 +17,7 @@ use crate::{
     probe::Probe,
     rng::{Rng, Subsystem},
     scenario::{Scenario, proofs},
+    trace::{Act, Wish},
     workload::Workload,
 };
 
@@ -26,6 +27,12 @@ pub struct Actor {
     machine: Client,
     clock: Clock,
     workload: Workload,
+    /// What it wants of a healed world.
+    healthy: Workload,
+    /// The seeds of its machines.
+    seeds: Rng,
+    /// How often it has dialled.
+    dials: u64,
     over: bool,
     /// Whether the user has asked to close the session, and so asks for nothing more.
     closing: bool,
@@ -33,7 +40,9 @@ pub struct Actor {
     timer_at: u64,
     next_request: u64,
     /// Submitted and not answered, in order.
-    asked: VecDeque<RequestId>,
+    asked: VecDeque<(RequestId, Wish)>,
+    /// The watches that its user waits for.
+    book: Book,
     auths: BTreeSet<RequestId>,
     /// The links by their name with the client: their name in the world.
     links: BTreeMap<LinkId, u64>,
@@ -46,20 +55,26 @@ pub struct Actor {
 
 impl Actor {
     pub fn new(seed: u64, number: usize, scenario: &Scenario) -> Actor {
-        let mut rng = Rng::stream(seed, Subsystem::Workload, number as u64);
+        let rng = Rng::stream(seed, Subsystem::Workload, number as u64);
+        let healthy = Rng::stream(seed, Subsystem::Health, number as u64);
+        let mut seeds = Rng::stream(seed, Subsystem::Client, number as u64);
         let mut clocks = Rng::stream(seed, Subsystem::Clock, 1 + number as u64);
         let connect = ConnectString { hosts: vec!["server:2181".into()], chroot: String::new() };
-        let config = Config::new(connect, scenario.timeout_ms, rng.bits());
+        let config = Config::new(connect, scenario.timeout_ms, seeds.bits());
         Actor {
             machine: Client::new(config.clone()),
             clock: Clock::new(0, 0, clocks.between(0, 400) as i64 - 200),
             workload: Workload::new(rng, scenario.names),
+            healthy: Workload::new(healthy, scenario.names),
+            seeds,
+            dials: 0,
             over: false,
             closing: false,
             frozen_until: 0,
             timer_at: u64::MAX,
             next_request: 0,
             asked: VecDeque::new(),
+            book: Book::default(),
             auths: BTreeSet::new(),
             links: BTreeMap::new(),
             answered_at: 0,
@@ -93,11 +108,17 @@ impl Actor {
 
     /// A new session, as a user starts one when the last has ended.
     fn begin_again(&mut self) {
-        self.config.seed = self.workload.rng().bits();
+        self.config.seed = self.seeds.bits();
         self.machine = Client::new(self.config.clone());
         (self.over, self.closing, self.newest) = (false, false, 0);
         self.links.clear();
+        self.book = Book::default();
     }
+}
+
+/// A client's user is told too little, too much, or too late.
+fn unfair(client: usize, what: &str) -> Violation {
+    Violation::new(Property::Client, format!("client {client}: {what}"))
 }
 
 impl World {
@@ -118,12 +139,51 @@ impl World {
         self.client_turn(client, Input::Time)
     }
 
-    pub(super) fn client_work(&mut self, client: usize) -> Check {
-        if self.client_sleeps(client, Ev::ClientWork { client }) {
+    pub(super) fn client_work(&mut self, client: usize, due: u64) -> Check {
+        if self.client_sleeps(client, Ev::ClientWork { client, due }) {
             return Ok(());
         }
-        let wait = 1 + self.clients[client].workload.rng().wait(self.scenario.think);
-        self.after(wait, Ev::ClientWork { client });
+        let workload = &mut self.clients[client].workload;
+        let taken = self.script.act(client, due, self.now, workload, &self.scenario);
+        let Some((act, next)) = taken else { return Ok(()) };
+        if let Some(due) = next {
+            self.at(due, Ev::ClientWork { client, due });
+        }
+        self.acts(client, act)
+    }
+
+    pub(super) fn client_healthy(&mut self, client: usize) -> Check {
+        if self.client_sleeps(client, Ev::ClientHealthy { client }) {
+            return Ok(());
+        }
+        let workload = &mut self.clients[client].healthy;
+        let wait = workload.pause(self.scenario.think);
+        let act = workload.act(self.scenario.burst);
+        self.after(wait, Ev::ClientHealthy { client });
+        self.acts(client, act)
+    }
+
+    /// If nothing is under way between a client and the server, they must agree on the watches.
+    fn compare_watches(&mut self, client: usize) -> Check {
+        let actor = &self.clients[client];
+        let Some(name) = actor.links.values().next_back() else { return Ok(()) };
+        let (Some(link), Some(ghost)) =
+            (self.links.get(name), self.oracles.ghost.links.get(&LinkId(*name)))
+        else {
+            return Ok(());
+        };
+        let quiet = actor.asked.is_empty() && link.is_quiet() && ghost.is_quiet();
+        if actor.over || actor.closing || actor.links.len() != 1 || !quiet {
+            return Ok(());
+        }
+        actor.book.agrees(&ghost.watches).map_err(|what| unfair(client, &what))?;
+        self.tally.hit(Probe::BooksAgree);
+        Ok(())
+    }
+
+    /// The user does something; if the session has ended, a new one comes first.
+    fn acts(&mut self, client: usize, act: Act) -> Check {
+        self.compare_watches(client)?;
         let actor = &mut self.clients[client];
         if actor.over {
             actor.begin_again();
@@ -132,36 +192,44 @@ impl World {
         if actor.closing {
             return Ok(());
         }
-        if actor.workload.rng().one_in(400) {
-            actor.closing = true;
-            return self.client_turn(client, Input::Close);
-        }
-        if actor.workload.rng().one_in(60) {
-            let id = actor.name();
-            actor.auths.insert(id);
-            let (auth, _) = proofs()[client % proofs().len()];
-            return self.client_turn(client, Input::Auth { id, scheme: b"digest", auth });
-        }
-        let burst = actor.workload.rng().between(1, self.scenario.burst);
-        for _ in 0..burst {
-            let actor = &mut self.clients[client];
-            if actor.asked.len() >= 64 || actor.over {
-                break;
+        match act {
+            Act::Close => {
+                actor.closing = true;
+                self.client_turn(client, Input::Close)
             }
-            let (id, wish) = (actor.name(), actor.workload.wish());
-            actor.asked.push_back(id);
-            self.client_turn(client, Input::Submit { id, request: &wish.request() })?;
+            Act::Prove => {
+                let id = actor.name();
+                actor.auths.insert(id);
+                let (auth, _) = proofs()[client % proofs().len()];
+                self.client_turn(client, Input::Auth { id, scheme: b"digest", auth })
+            }
+            Act::Ask(wishes) => {
+                for wish in wishes {
+                    let actor = &mut self.clients[client];
+                    if actor.asked.len() >= 64 || actor.over {
+                        break;
+                    }
+                    let Some(request) = wish.request() else { continue };
+                    let id = actor.name();
+                    actor.asked.push_back((id, wish.clone()));
+                    self.client_turn(client, Input::Submit { id, request: &request })?;
+                }
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     pub(super) fn dialled(&mut self, client: usize, link: u64) -> Check {
         let theirs = LinkId(link);
-        let listens = self.server.serving || (self.server.node.is_some() && self.net.one_in(3));
+        let actor = &mut self.clients[client];
+        actor.dials += 1;
+        let ordinal = (client as u64) << 32 | actor.dials;
+        let mut chance = Rng::stream(self.seed, Subsystem::Link, ordinal);
+        let listens = self.server.serving || (self.server.node.is_some() && chance.one_in(3));
         if !listens || self.now < self.refused_until {
             return self.client_turn(client, Input::LinkDown { link: theirs });
         }
-        let name = self.open_link(Owner::Client(client, theirs));
+        let name = self.open_link(Owner::Client(client, theirs), chance);
         self.clients[client].links.insert(theirs, name);
         self.client_turn(client, Input::LinkUp { link: theirs })
     }
@@ -194,7 +262,7 @@ impl World {
         match effect {
             Effect::Dial { link, .. } => {
                 let pace = self.link_pace();
-                let wait = 2 * pace.base + self.net.wait(pace.jitter);
+                let wait = 2 * pace.base + self.clients[client].seeds.wait(pace.jitter);
                 self.after(wait, Ev::Dialled { client, link: link.0 });
             }
             Effect::Send { link, bytes } => {
@@ -208,7 +276,13 @@ impl World {
                 }
             }
             Effect::State(state) => self.client_state(client, *state),
-            Effect::Notice(_) => {}
+            Effect::Notice(notice) => {
+                if notice.zxid.0 == -1 && (notice.kind as i32) < 4 {
+                    self.tally.hit(Probe::UserTold);
+                }
+                let actor = &mut self.clients[client];
+                actor.book.noticed(notice, actor.newest).map_err(|what| unfair(client, &what))?;
+            }
             Effect::Reply(reply) => return self.client_reply(client, reply),
         }
         Ok(())
@@ -230,10 +304,12 @@ impl World {
             return Ok(());
         }
         let first = actor.asked.pop_front();
-        if first != Some(reply.id) {
+        let Some((_, wish)) = first.as_ref().filter(|(id, _)| *id == reply.id) else {
             return broken(format!("client {client}: {reply:?} answered, {first:?} was next"));
-        }
+        };
         if reply.zxid.0 > 0 {
+            let noted = actor.book.replied(reply.id, wish, reply.zxid.0, reply.err);
+            noted.map_err(|what| unfair(client, &what))?;
             actor.answered_at = now;
             if reply.zxid.0 < actor.newest {
                 return broken(format!("client {client}: {reply:?} after {:x}", actor.newest));
@@ -243,11 +319,5 @@ impl World {
             self.tally.hit(Probe::ConnectionLoss);
         }
         Ok(())
-    }
-
-    pub(super) fn freeze_client(&mut self) {
-        let client = self.faults.index(self.clients.len());
-        let until = self.now + self.faults.wait(4 * SECOND);
-        self.clients[client].frozen_until = until;
     }
 }

@@ -5,12 +5,13 @@ use menagerie_core::{client, id::LinkId, time::Now};
 
 use super::{
     Ev, SECOND, World,
-    server::{Death, In, address},
+    server::{In, address},
 };
 use crate::{
     net::{Link, Owner, Pace},
     oracle::Check,
     probe::Probe,
+    rng::Rng,
 };
 
 impl World {
@@ -23,15 +24,11 @@ impl World {
     }
 
     /// Opens a link to the server, which hears of it.
-    pub(super) fn open_link(&mut self, owner: Owner) -> u64 {
+    pub(super) fn open_link(&mut self, owner: Owner, chance: Rng) -> u64 {
         let name = self.next_link;
         self.next_link += 1;
         let limit = self.scenario.config.requests.max_buffer;
-        let mut link = Link::new(owner, self.link_pace(), limit);
-        if self.net.one_in(20) {
-            link.window = 512;
-        }
-        self.links.insert(name, link);
+        self.links.insert(name, Link::new(owner, self.link_pace(), limit, chance));
         self.input(In::LinkUp { link: LinkId(name), peer: address(owner, name) });
         name
     }
@@ -40,7 +37,7 @@ impl World {
     pub(super) fn client_sends(&mut self, name: u64, bytes: &[u8]) {
         let pace = self.link_pace();
         let Some(link) = self.links.get_mut(&name) else { return };
-        let times = link.up.send(self.now, bytes, pace, &mut self.net);
+        let times = link.send(self.now, bytes, pace);
         for at in times {
             self.at(at, Ev::Up { link: name });
         }
@@ -116,7 +113,7 @@ impl World {
 
     fn pump(&mut self, name: u64) {
         let Some(link) = self.links.get_mut(&name) else { return };
-        let (bytes, times) = link.pump(self.now, &mut self.net);
+        let (bytes, times) = link.pump(self.now);
         for at in times {
             self.at(at, Ev::Down { link: name });
         }
@@ -176,7 +173,7 @@ impl World {
     /// Both ends hear that the link is gone; a beginning of what is on its way still arrives.
     pub(super) fn reset(&mut self, name: u64) -> Check {
         let Some(link) = self.links.get_mut(&name) else { return Ok(()) };
-        let (up, down) = (link.up.cut(&mut self.net), link.down.cut(&mut self.net));
+        let (up, down) = link.cut();
         let (owner, deserted, paused) = (link.owner, link.deserted, link.paused);
         if !up.is_empty() && !paused {
             self.read(name, &up);
@@ -206,8 +203,7 @@ impl World {
     }
 
     /// The server is gone: clients hear of it at once from its system, or never from a dead one.
-    pub(super) fn server_is_gone(&mut self, death: Death) -> Check {
-        let silent = matches!(death, Death::PowerLoss(_)) && self.net.one_in(2);
+    pub(super) fn server_is_gone(&mut self, silent: bool) -> Check {
         for (name, link) in std::mem::take(&mut self.links) {
             let Owner::Client(client, theirs) = link.owner else { continue };
             if !link.deserted && !silent {

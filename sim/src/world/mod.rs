@@ -9,10 +9,13 @@
 //!                                        ^------ completions, timers ------'
 //! ```
 
+mod book;
 mod clients;
 mod links;
 mod rolling;
+mod rot;
 mod rude;
+mod script;
 mod server;
 mod strike;
 
@@ -21,14 +24,16 @@ use std::collections::{BTreeMap, VecDeque};
 use menagerie_core::id::LaneId;
 
 pub use self::rolling::Rolling;
-use self::{clients::Actor, server::Process};
+use self::{clients::Actor, rot::Rotten, script::Script, server::Process};
 use crate::{
     disk::Disk,
+    faults::Climate,
     net::Link,
     oracle::{Check, Oracles, Property, Violation, progress},
     rng::{Rng, Subsystem},
-    scenario::{Scenario, proofs},
+    scenario::{self, Knob, Scenario, proofs},
     tally::Tally,
+    trace::Trace,
 };
 
 /// A second of world time.
@@ -63,10 +68,12 @@ enum Ev {
     Dialled { client: usize, link: u64 },
     /// A client's timer may be due.
     ClientTimer { client: usize },
-    /// A client wants something.
-    ClientWork { client: usize },
+    /// A client decides what it wants; due at the time that a trace names it by.
+    ClientWork { client: usize, due: u64 },
+    /// A client wants something of a healed world.
+    ClientHealthy { client: usize },
     /// A fault strikes.
-    Strike,
+    Strike { due: u64 },
     /// A fault that lasts ends.
     Ease(strike::Easing),
 }
@@ -91,19 +98,42 @@ pub struct World {
     next_link: u64,
     clients: Vec<Actor>,
     oracles: Oracles,
-    faults: Rng,
-    net: Rng,
+    nature: Vec<Knob>,
+    script: Script,
     turns: Rng,
+    rotten: Option<Rotten>,
     refused_until: u64,
     slow_net_until: u64,
+    /// When all faults are to end: once it has suffered enough, or when a trace says so.
+    heals: Option<u64>,
     healed_at: Option<u64>,
-    trace: Option<VecDeque<String>>,
+    story: Option<VecDeque<String>>,
 }
 
 impl World {
     /// The world of a seed, before its first event. The hash key must not matter.
     pub fn new(seed: u64, hash_key: (u64, u64)) -> World {
-        let scenario = Scenario::draw(seed);
+        let nature = scenario::draw(&mut Rng::stream(seed, Subsystem::Scenario, 0));
+        let climate = Climate::draw(&mut Rng::stream(seed, Subsystem::Scenario, 1));
+        let script = Script::drawn(climate, Rng::stream(seed, Subsystem::Faults, 0));
+        World::begin(seed, hash_key, nature, script, None)
+    }
+
+    /// The world of a trace, before its first event.
+    pub fn told(trace: &Trace, hash_key: (u64, u64)) -> World {
+        let clients = Scenario::of(&trace.nature).clients;
+        let script = Script::told(&trace.steps, clients);
+        World::begin(trace.seed, hash_key, trace.nature.clone(), script, Some(trace.heals))
+    }
+
+    fn begin(
+        seed: u64,
+        hash_key: (u64, u64),
+        nature: Vec<Knob>,
+        script: Script,
+        heals: Option<u64>,
+    ) -> World {
+        let scenario = Scenario::of(&nature);
         let mut disk = Disk::new(Rng::stream(seed, Subsystem::Disk, 0), scenario.disk);
         disk.fs.one_folder = scenario.config.data_dir == scenario.config.data_log_dir;
         let tick = u64::from(scenario.config.tick_time_ms);
@@ -121,34 +151,52 @@ impl World {
             next_link: 1,
             clients,
             oracles: Oracles::new(tick, proofs()),
-            faults: Rng::stream(seed, Subsystem::Faults, 0),
-            net: Rng::stream(seed, Subsystem::Link, 0),
+            nature,
+            script,
             turns: Rng::stream(seed, Subsystem::Turns, 0),
+            rotten: None,
             refused_until: 0,
             slow_net_until: 0,
+            heals,
             healed_at: None,
-            trace: None,
+            story: None,
             scenario,
         };
         world.at(0, Ev::Start { life: 1 });
         for client in 0..world.clients.len() {
             world.at(1_000 + client as u64, Ev::ClientTimer { client });
-            world.at(500_000 + client as u64 * 1_000, Ev::ClientWork { client });
+            if let Some(due) = world.script.first_act(client) {
+                world.at(due, Ev::ClientWork { client, due });
+            }
         }
-        if world.scenario.climate.every > 0 {
-            world.at(SECOND, Ev::Strike);
+        world.oracles.ghost.model.enforces_quotas = world.scenario.config.security.enforce_quota;
+        if let Some(due) = world.script.first_fault() {
+            world.at(due, Ev::Strike { due });
         }
         world
     }
 
-    /// Keeps an account of the last steps, for people.
+    /// Keeps an account of the last steps, for people, and the decisions, for a trace.
     pub fn explain(&mut self) {
-        self.trace = Some(VecDeque::new());
+        self.story = Some(VecDeque::new());
+        self.script.record();
+    }
+
+    /// The decisions so far, if they were kept.
+    pub fn trace(&self) -> Trace {
+        Trace {
+            seed: self.seed,
+            mutation: None,
+            property: None,
+            nature: self.nature.clone(),
+            steps: self.script.taken().to_vec(),
+            heals: self.heals.unwrap_or(self.now),
+        }
     }
 
     /// The account of the last steps.
     pub fn account(&self) -> impl Iterator<Item = &str> {
-        self.trace.iter().flatten().map(String::as_str)
+        self.story.iter().flatten().map(String::as_str)
     }
 
     /// Runs to the end, or to the first broken promise.
@@ -160,6 +208,14 @@ impl World {
         self.judge_progress()
     }
 
+    /// Runs until all faults are to end, or to the first broken promise.
+    pub fn run_until_healed(&mut self) -> Check {
+        while self.healed_at.is_none() {
+            self.step()?;
+        }
+        Ok(())
+    }
+
     /// Does the next event.
     pub fn step(&mut self) -> Check {
         let Some(((at, _), event)) = self.queue.pop_first() else {
@@ -168,6 +224,9 @@ impl World {
         };
         assert!(at >= self.now, "time does not run back");
         self.now = at;
+        if self.healed_at.is_none() && self.heals.is_some_and(|due| at > due) {
+            self.heal();
+        }
         self.tally.events += 1;
         self.tally.simulated = at;
         self.rolling.mix(at);
@@ -178,7 +237,10 @@ impl World {
         for seen in std::mem::take(&mut self.oracles.seen) {
             self.tally.hit(seen);
         }
-        self.heal_when_due();
+        let enough = self.now >= SUFFERS && self.tally.replies() >= REPLIES;
+        if self.heals.is_none() && (enough || self.now >= SUFFERS_AT_MOST) {
+            self.heals = Some(self.now);
+        }
         Ok(())
     }
 
@@ -193,20 +255,12 @@ impl World {
             Ev::End { link } => return self.reset(link),
             Ev::Dialled { client, link } => return self.dialled(client, link),
             Ev::ClientTimer { client } => return self.client_timer(client),
-            Ev::ClientWork { client } => return self.client_work(client),
-            Ev::Strike => return self.strike(),
+            Ev::ClientWork { client, due } => return self.client_work(client, due),
+            Ev::ClientHealthy { client } => return self.client_healthy(client),
+            Ev::Strike { due } => return self.strike(due),
             Ev::Ease(easing) => return self.ease(easing),
         }
         Ok(())
-    }
-
-    fn heal_when_due(&mut self) {
-        let enough = self.now >= SUFFERS && self.tally.replies() >= REPLIES;
-        if self.healed_at.is_none() && (enough || self.now >= SUFFERS_AT_MOST) {
-            self.note(|_| "all faults end".to_owned());
-            self.healed_at = Some(self.now);
-            self.heal();
-        }
     }
 
     fn judge_progress(&mut self) -> Check {
@@ -233,17 +287,17 @@ impl World {
 
     /// Adds a line to the account, if there is one.
     fn note(&mut self, line: impl FnOnce(&World) -> String) {
-        let Some(mut trace) = self.trace.take() else { return };
-        trace.push_back(format!(
+        let Some(mut story) = self.story.take() else { return };
+        story.push_back(format!(
             "{:>4}.{:06} {}",
             self.now / SECOND,
             self.now % SECOND,
             crate::readable::readable(&line(self))
         ));
-        if trace.len() > 400 {
-            trace.pop_front();
+        if story.len() > 400 {
+            story.pop_front();
         }
-        self.trace = Some(trace);
+        self.story = Some(story);
     }
 }
 

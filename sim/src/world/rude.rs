@@ -9,31 +9,35 @@ use menagerie_core::{
 };
 
 use super::{Ev, SECOND, World};
-use crate::{net::Owner, probe::Probe};
+use crate::{
+    net::Owner,
+    probe::Probe,
+    rng::{Rng, Subsystem},
+};
 
 impl World {
-    pub(super) fn be_rude(&mut self) {
+    pub(super) fn be_rude(&mut self, kind: u8, chance: u64) {
         if !self.server.serving {
             return;
         }
-        let number = self.tally.faults.len();
-        let link = self.open_link(Owner::Rude(number));
-        let first = match self.faults.below(12) {
-            kind @ 0..=5 => self.rude_at_once(kind),
-            kind => {
+        let mut rng = Rng::stream(chance, Subsystem::Rude, 0);
+        let link = self.open_link(Owner::Rude, Rng::stream(chance, Subsystem::Rude, 1));
+        let first = match kind {
+            0..=5 => self.rude_at_once(kind, &mut rng),
+            _ => {
                 let mut later = Vec::new();
-                self.rude_later(kind, link, &mut later);
+                self.rude_later(kind, link, &mut rng, &mut later);
                 self.links.get_mut(&link).expect("it was just opened").later = Some(later);
                 greet(0, 0, &[0; 16])
             }
         };
         self.client_sends(link, &first);
-        let wait = 1 + self.faults.wait(2 * SECOND);
+        let wait = 1 + rng.wait(2 * SECOND);
         self.after(wait, Ev::End { link });
     }
 
     /// What needs no handshake to be rude, or has a rude one.
-    fn rude_at_once(&mut self, kind: u64) -> Vec<u8> {
+    fn rude_at_once(&mut self, kind: u8, rng: &mut Rng) -> Vec<u8> {
         let someone = self.oracles.ghost.model.sessions.keys().next_back().copied();
         match kind {
             0 => {
@@ -47,7 +51,7 @@ impl World {
             2 => vec![0xff; 4],
             3 => {
                 let words: [&[u8]; 6] = [b"ruok", b"mntr", b"srvr", b"cons", b"wchp", b"dump"];
-                words[self.faults.index(words.len())].to_vec()
+                rng.pick(&words).to_vec()
             }
             4 => {
                 // Somebody's session, under its right password: it moves here.
@@ -55,12 +59,12 @@ impl World {
                 self.tally.hit(Probe::SessionStolen);
                 greet(session, 0, &password(SessionId(session)))
             }
-            _ => (0..60).map(|_| self.faults.bits() as u8).collect(),
+            _ => (0..60).map(|_| rng.bits() as u8).collect(),
         }
     }
 
     /// What a client with a session of its own may do wrong.
-    fn rude_later(&mut self, kind: u64, link: u64, out: &mut Vec<u8>) {
+    fn rude_later(&mut self, kind: u8, link: u64, rng: &mut Rng, out: &mut Vec<u8>) {
         let create = |data, flags| Create {
             kind: CreateKind::Create,
             path: b"/rude",
@@ -77,8 +81,8 @@ impl World {
             6 => request(9, 4_711, &[], out),
             7 => {
                 let body: Vec<u8> =
-                    (0..self.faults.below(40)).map(|n| (n as u8).wrapping_mul(37)).collect();
-                request(9, 1 + self.faults.below(22) as i32, &body, out);
+                    (0..rng.below(40)).map(|n| (n as u8).wrapping_mul(37)).collect();
+                request(9, 1 + rng.below(22) as i32, &body, out);
             }
             8 => send(1, &Request::Create(create(&[1; 70_000], 0)), out),
             9 => {

@@ -73,7 +73,6 @@ pub struct Process {
     timer_at: u64,
     hash_key: (u64, u64),
     seed: u64,
-    clocks: Rng,
 }
 
 impl Process {
@@ -96,7 +95,6 @@ impl Process {
             timer_at: u64::MAX,
             hash_key,
             seed,
-            clocks,
         }
     }
 }
@@ -108,7 +106,10 @@ impl World {
         }
         let process = &mut self.server;
         process.life = life;
-        let (origin, drift) = (process.clocks.below(SECOND), process.clocks.between(0, 400));
+        self.disk.reseed(Rng::stream(process.seed, Subsystem::Disk, u64::from(life)));
+        self.turns = Rng::stream(process.seed, Subsystem::Turns, u64::from(life));
+        let mut clocks = Rng::stream(process.seed, Subsystem::Clock, u64::from(life) << 32);
+        let (origin, drift) = (clocks.below(SECOND), clocks.between(0, 400));
         process.clock = process.clock.restarted(self.now, origin, drift as i64 - 200);
         process.serving = false;
         process.timer_at = u64::MAX;
@@ -343,7 +344,7 @@ impl World {
             }
             Event::HungUp { link, .. } => {
                 let owner = self.links.get(&link.0).map(|link| link.owner);
-                if matches!(owner, Some(Owner::Rude(_))) {
+                if matches!(owner, Some(Owner::Rude)) {
                     self.tally.hit(Probe::RudeHungUp);
                 }
             }
@@ -352,6 +353,7 @@ impl World {
             }
             _ => {}
         }
+        self.judge_rot(event)?;
         self.oracles.tells(event, now)
     }
 
@@ -359,13 +361,17 @@ impl World {
     fn halts(&mut self, exit: Exit, why: &str) -> Check {
         self.note(|_| format!("server halts, {exit:?}: {why}"));
         let serving = self.server.serving;
+        let excused = exit == Exit::Clean || self.disk.has_failed() || self.disk.locked_by_another;
+        if !excused && exit == Exit::DataDir && self.stopped_by_rot(why)? {
+            self.disk.heal();
+            return self.end(Death::Kill, true);
+        }
         self.tally.hit(match exit {
             Exit::Clean => Probe::StoppedCleanly,
             _ if self.disk.locked_by_another => Probe::HaltedOnLock,
             _ if serving => Probe::HaltedOnDisk,
             _ => Probe::RecoveryFailed,
         });
-        let excused = exit == Exit::Clean || self.disk.has_failed() || self.disk.locked_by_another;
         if !excused {
             let what = format!("the server halts on a disk that did nothing wrong: {why}");
             return Err(Violation::new(Property::Progress, what));
@@ -389,10 +395,12 @@ impl World {
 
     fn end(&mut self, death: Death, crashed: bool) -> Check {
         let before = self.disk.fs.lost;
+        let life = u64::from(self.server.life);
+        let mut chance = Rng::stream(self.seed, Subsystem::Crash, life);
+        let silent = matches!(death, Death::PowerLoss(_)) && chance.one_in(2);
+        let wait = chance.wait(700_000);
+        self.disk.reseed(chance);
         match death {
-            // After a failed sync the cache shows what the disk may never get: the operator boots
-            // the machine anew (docs/DURABILITY.md).
-            Death::Kill if self.disk.deceives => self.disk.power_loss(Keep::Any),
             Death::Kill => self.disk.kill(),
             Death::PowerLoss(keep) => self.disk.power_loss(keep),
         }
@@ -411,8 +419,7 @@ impl World {
         (server.crashed, server.tore) = (crashed, false);
         server.frozen_until = 0;
         self.oracles.crashed();
-        self.server_is_gone(death)?;
-        let wait = self.faults.wait(700_000);
+        self.server_is_gone(silent)?;
         let life = self.server.life + 1;
         self.after(wait, Ev::Start { life });
         Ok(())
@@ -448,7 +455,7 @@ impl In {
 pub fn address(owner: Owner, link: u64) -> SocketAddr {
     let last = match owner {
         Owner::Client(n, _) => 1 + n as u8,
-        Owner::Rude(_) => 200,
+        Owner::Rude => 200,
     };
     SocketAddr::from((Ipv4Addr::new(10, 0, 0, last), 20_000 + (link % 40_000) as u16))
 }

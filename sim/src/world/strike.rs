@@ -6,8 +6,9 @@ use super::{
     server::{Death, In},
 };
 use crate::{
-    disk::{Armed, Class, Keep},
-    faults::Family,
+    disk::Armed,
+    faults::{Family, Fault},
+    net::WINDOW,
     oracle::Check,
     probe::Probe,
 };
@@ -26,98 +27,110 @@ pub enum Easing {
 }
 
 impl World {
-    pub(super) fn strike(&mut self) -> Check {
-        if self.healed_at.is_some() {
-            return Ok(());
+    pub(super) fn strike(&mut self, due: u64) -> Check {
+        let Some((fault, next)) = self.script.fault(due, self.now) else { return Ok(()) };
+        if let Some(due) = next {
+            self.at(due, Ev::Strike { due });
         }
-        let wait = 1 + self.faults.wait(self.scenario.climate.every);
-        self.after(wait, Ev::Strike);
-        let Some(family) = self.scenario.climate.pick(&mut self.faults) else { return Ok(()) };
-        self.note(|_| format!("fault: {}", family.name()));
+        self.note(|_| format!("fault: {fault:?}"));
+        let family = fault.family();
         if !matches!(family, Family::Kill | Family::PowerLoss) {
             self.tally.fault(family);
         }
-        match family {
-            Family::Reset
-            | Family::CutToServer
-            | Family::CutToClient
-            | Family::HalfClose
-            | Family::SlowReader => self.strike_link(family),
-            Family::Refuse => {
-                self.refused_until = self.now + self.faults.wait(2 * SECOND);
+        match fault {
+            Fault::Reset { .. }
+            | Fault::CutToServer { .. }
+            | Fault::CutToClient { .. }
+            | Fault::HalfClose { .. }
+            | Fault::SlowReader { .. }
+            | Fault::Refuse { .. }
+            | Fault::SlowNetwork { .. } => self.strike_net(fault),
+            Fault::Kill { .. }
+            | Fault::PowerLoss { .. }
+            | Fault::CrashInRecovery { .. }
+            | Fault::CleanStop => self.strike_process(fault),
+            Fault::Rude { kind, chance } => {
+                self.be_rude(kind, chance);
                 Ok(())
             }
-            Family::SlowNetwork => {
-                self.slow_net_until = self.now + self.faults.wait(2 * SECOND);
+            Fault::Rot { file, place, bit } => self.rot(file, place, bit),
+            Fault::WallJump { .. }
+            | Fault::Freeze { .. }
+            | Fault::Suspend
+            | Fault::LateTimer { .. }
+            | Fault::ClientFreeze { .. } => {
+                self.strike_time(fault);
                 Ok(())
             }
-            Family::WallJump
-            | Family::Freeze
-            | Family::Suspend
-            | Family::LateTimer
-            | Family::ClientFreeze => {
-                self.strike_time(family);
-                Ok(())
-            }
-            Family::Kill | Family::PowerLoss | Family::CrashInRecovery | Family::CleanStop => {
-                self.strike_process(family)
-            }
-            Family::Rude => {
-                self.be_rude();
-                Ok(())
-            }
-            _ => {
-                self.strike_disk(family);
+            Fault::SlowDisk { .. }
+            | Fault::FullDisk { .. }
+            | Fault::FailDisk { .. }
+            | Fault::Locked { .. } => {
+                self.strike_disk(fault);
                 Ok(())
             }
         }
     }
 
-    fn strike_link(&mut self, family: Family) -> Check {
+    fn strike_net(&mut self, fault: Fault) -> Check {
+        let now = self.now;
+        let (nth, lasts) = match fault {
+            Fault::Refuse { lasts } => {
+                self.refused_until = now + lasts;
+                return Ok(());
+            }
+            Fault::SlowNetwork { lasts } => {
+                self.slow_net_until = now + lasts;
+                return Ok(());
+            }
+            Fault::CutToServer { link, lasts }
+            | Fault::CutToClient { link, lasts }
+            | Fault::SlowReader { link, lasts } => (link, lasts),
+            Fault::Reset { link } | Fault::HalfClose { link, .. } => (link, 0),
+            _ => return Ok(()),
+        };
         if self.links.is_empty() {
             return Ok(());
         }
-        let at = self.faults.index(self.links.len());
+        let at = nth as usize % self.links.len();
         let name = *self.links.keys().nth(at).expect("it was counted");
-        let until = self.now + self.faults.wait(3 * SECOND);
         let link = self.links.get_mut(&name).expect("it is there");
-        match family {
-            Family::Reset => return self.reset(name),
-            Family::CutToServer => link.up.held_until = until,
-            Family::CutToClient => link.down.held_until = until,
-            Family::HalfClose if self.faults.one_in(2) => link.up.held_until = u64::MAX,
-            Family::HalfClose => link.down.held_until = u64::MAX,
+        match fault {
+            Fault::Reset { .. } => return self.reset(name),
+            Fault::CutToServer { .. } => link.up.held_until = now + lasts,
+            Fault::CutToClient { .. } => link.down.held_until = now + lasts,
+            Fault::HalfClose { to_server: true, .. } => link.up.held_until = u64::MAX,
+            Fault::HalfClose { .. } => link.down.held_until = u64::MAX,
             _ => {
                 link.window = 400;
-                self.at(until, Ev::Ease(Easing::Link { link: name }));
+                self.after(lasts, Ev::Ease(Easing::Link { link: name }));
             }
         }
         Ok(())
     }
 
-    fn strike_time(&mut self, family: Family) {
-        match family {
-            Family::WallJump => {
-                let hours = self.faults.between(1, 48) as i64;
-                let ms = hours * 3_600_000 - 24 * 3_600_000;
-                self.server.clock.jump(ms);
+    fn strike_time(&mut self, fault: Fault) {
+        match fault {
+            Fault::WallJump { hours } => self.server.clock.jump(hours * 3_600_000),
+            Fault::Freeze { lasts } => {
+                self.server.frozen_until = self.now + lasts;
+                self.excuse(lasts);
             }
-            Family::Freeze => {
-                let long = self.faults.wait(3 * SECOND);
-                self.server.frozen_until = self.now + long;
-                self.excuse(long);
-            }
-            Family::Suspend => {
+            Fault::Suspend => {
                 let day = 25 * 3_600 * 1_000;
                 self.server.clock.sleep(day);
                 self.excuse(day * 1_000);
                 self.input(In::Time);
             }
-            Family::LateTimer => {
-                self.server.late = self.faults.wait(300_000);
-                self.excuse(self.server.late);
+            Fault::LateTimer { late } => {
+                self.server.late = late;
+                self.excuse(late);
             }
-            _ => self.freeze_client(),
+            Fault::ClientFreeze { client, lasts } => {
+                let client = client as usize % self.clients.len();
+                self.clients[client].frozen_until = self.now + lasts;
+            }
+            _ => {}
         }
     }
 
@@ -129,48 +142,55 @@ impl World {
         self.at(until, Ev::Ease(Easing::CaughtUp));
     }
 
-    fn strike_process(&mut self, family: Family) -> Check {
-        let keep = *self.faults.pick(&[Keep::All, Keep::Nothing, Keep::Prefix, Keep::Any]);
-        let death = match family {
-            Family::Kill => Death::Kill,
-            Family::CleanStop => {
+    fn strike_process(&mut self, fault: Fault) -> Check {
+        let (death, effects) = match fault {
+            Fault::Kill { effects } => (Death::Kill, effects),
+            Fault::PowerLoss { keep, effects } => (Death::PowerLoss(keep), effects),
+            Fault::CrashInRecovery { keep, effects } => {
+                // The second one strikes within the first effects of the next life.
+                self.die(Death::PowerLoss(keep))?;
+                self.server.doomed = Some((effects, Death::PowerLoss(keep)));
+                return Ok(());
+            }
+            _ => {
                 self.oracles.expiry.crashed();
                 self.input(In::Stop);
                 return Ok(());
             }
-            _ => Death::PowerLoss(keep),
         };
-        if family == Family::CrashInRecovery {
-            // The second one strikes within the first effects of the next life.
-            self.die(death)?;
-            self.server.doomed = Some((self.faults.below(40) as u32, death));
-            return Ok(());
+        match effects {
+            Some(effects) if self.server.node.is_some() => {
+                self.server.doomed = Some((effects, death));
+                Ok(())
+            }
+            _ => self.die(death),
         }
-        if self.server.node.is_none() || self.faults.one_in(3) {
-            return self.die(death);
-        }
-        self.server.doomed = Some((self.faults.below(60) as u32, death));
-        Ok(())
     }
 
-    fn strike_disk(&mut self, family: Family) {
-        let lasts = self.faults.wait(2 * SECOND);
-        let (after, for_good) = (self.faults.below(6) as u32, self.faults.one_in(3));
-        let arm = |class| Some(Armed { class, after, for_good });
-        match family {
-            Family::SlowDisk => self.disk.pace.slowdown = *self.faults.pick(&[5, 40, 200]),
-            Family::FullDisk => self.disk.capacity = self.disk.fs.used() + self.faults.below(4_000),
-            Family::FailWrite => self.disk.armed = arm(Class::Write),
-            Family::FailSync => self.disk.armed = arm(Class::Sync),
-            Family::FailNames => self.disk.armed = arm(Class::Names),
-            Family::FailRead => self.disk.armed = arm(Class::Read),
-            _ => self.disk.locked_by_another = true,
-        }
+    fn strike_disk(&mut self, fault: Fault) {
+        let (lasts, restart) = match fault {
+            Fault::SlowDisk { times, lasts } => {
+                self.disk.pace.slowdown = times;
+                (lasts, None)
+            }
+            Fault::FullDisk { room, lasts } => {
+                self.disk.capacity = self.disk.fs.used() + room;
+                (lasts, None)
+            }
+            Fault::FailDisk { class, after, for_good, lasts, restart } => {
+                self.disk.armed = Some(Armed { class, after, for_good });
+                (lasts, restart)
+            }
+            Fault::Locked { lasts, restart } => {
+                self.disk.locked_by_another = true;
+                (lasts, restart)
+            }
+            _ => return,
+        };
         let life = self.server.life;
         self.after(lasts, Ev::Ease(Easing::Disk { life }));
-        if matches!(family, Family::FailRead | Family::Locked) && self.faults.one_in(2) {
-            // These show only as a server starts.
-            self.server.doomed = Some((self.faults.below(20) as u32, Death::Kill));
+        if let Some(effects) = restart {
+            self.server.doomed = Some((effects, Death::Kill));
         }
     }
 
@@ -190,7 +210,7 @@ impl World {
             Easing::CaughtUp => self.oracles.expiry.excused_micros = 0,
             Easing::Link { link } => {
                 if let Some(link) = self.links.get_mut(&link) {
-                    link.window = 64 << 10;
+                    link.window = WINDOW;
                 }
             }
         }
@@ -199,11 +219,18 @@ impl World {
 
     /// Every fault ends; what is broken for good is replaced.
     pub(super) fn heal(&mut self) {
+        self.note(|_| "all faults end".to_owned());
+        self.healed_at = Some(self.now);
+        // Nothing is decided any more; clients go on by a stream of their own.
+        self.queue.retain(|_, event| !matches!(event, Ev::Strike { .. } | Ev::ClientWork { .. }));
+        for client in 0..self.clients.len() {
+            self.after(client as u64 * 1_000, Ev::ClientHealthy { client });
+        }
         self.disk.heal();
         self.server.doomed = None;
         (self.refused_until, self.slow_net_until) = (0, 0);
         for link in self.links.values_mut() {
-            link.window = 64 << 10;
+            link.window = WINDOW;
             for stream in [&mut link.up, &mut link.down] {
                 if stream.held_until != u64::MAX {
                     stream.held_until = stream.held_until.min(self.now);

@@ -17,3 +17,17 @@ fn a_world_runs_to_its_end_and_a_clone_runs_the_same_way() {
     assert!(world.tally.simulated >= 60 * SECOND);
     assert!(world.tally.replies() >= 1_000);
 }
+
+#[test]
+fn a_trace_replays_exactly_and_a_shorter_one_still_runs() {
+    let mut world = World::new(3, (1, 2));
+    world.explain();
+    world.run().expect("no promise is broken");
+    let trace = world.trace();
+    assert!(trace.faults() > 0 && trace.acts() > 100);
+    let mut again = World::told(&trace, (1, 2));
+    again.run().expect("no promise is broken");
+    assert_eq!(again.rolling, world.rolling);
+    let steps = trace.steps.iter().step_by(3).cloned().collect();
+    World::told(&Trace { steps, ..trace }, (1, 2)).run().expect("no promise is broken");
+}
