@@ -112,8 +112,10 @@ impl Watches {
             add(&mut self.data, path, RECURSIVE);
         }
         let may_know = |node: &Znode| permits(&node.acl, perms::READ, ids);
-        missed.retain(|(_, path)| model.seen(path).is_none_or(may_know));
-        missed
+        let told = |(_, path): &(i32, Vec<u8>)| model.seen(path).is_none_or(may_know);
+        let (told, untold): (Vec<_>, Vec<_>) = missed.into_iter().partition(told);
+        self.silent.extend(untold.into_iter().map(|(_, path)| path));
+        told
     }
 
     /// Whether a watch of a kind is there, as `checkWatches` asks.
