@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Traces: a world's decisions, saved. What the world is like, which faults struck and what
-//! clients did stand in it whole; everything smaller (delays, cuts, what a crash keeps) comes from
-//! streams of chance that are named by who draws and for which time, so that a trace replays after
-//! unrelated code has changed, and after some of its decisions were taken out.
+//! Traces: a world's decisions, saved. What the world is like, which faults struck and what clients
+//! did stand in it whole; everything smaller (delays, cuts, what a crash keeps) comes from streams
+//! of chance that are named by who draws and for which time. So a trace replays after unrelated
+//! code has changed, and after some of its decisions were taken out.
 //!
 //! A file is the magic, the version as two bytes, and the trace in bincode's standard encoding.
 //! Enums in it are only ever appended to; any other change is a new version.

@@ -43,8 +43,8 @@ pub struct LogTap {
 }
 
 impl LogTap {
-    /// An operation was ordered; gives each whole record it appends to `record`. What a start writes
-    /// once more, in a log that it did not create, is no history.
+    /// An operation was ordered; gives each whole record it appends to `record`. What a start
+    /// writes once more, in a log that it did not create, is no history.
     pub fn ordered(
         &mut self,
         lane: LaneId,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The watch contract as a client's user sees it: every watch that a request left is told of exactly
-//! what it watches, one-shot ones once, in the order of zxids, before any reply that could show the
-//! new state; and whenever all is quiet, the server watches exactly what the user still waits for.
+//! The watch contract as a client's user sees it: every watch that a request left is told of
+//! exactly what it watches, one-shot ones once, in the order of zxids, before any reply that could
+//! show the new state; and whenever all is quiet, the server watches what the user waits for.
 
 use std::collections::BTreeMap;
 

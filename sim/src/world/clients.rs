@@ -172,7 +172,8 @@ impl World {
         else {
             return Ok(());
         };
-        let quiet = actor.asked.is_empty() && link.is_quiet() && ghost.is_quiet();
+        let server = self.server.is_idle() && ghost.is_quiet();
+        let quiet = actor.asked.is_empty() && link.is_quiet() && server;
         if actor.over || actor.closing || actor.links.len() != 1 || !quiet {
             return Ok(());
         }

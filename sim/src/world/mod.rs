@@ -218,15 +218,19 @@ impl World {
 
     /// Does the next event.
     pub fn step(&mut self) -> Check {
+        if let Some(((at, _), _)) = self.queue.first_key_value()
+            && self.healed_at.is_none()
+            && self.heals.is_some_and(|due| *at > due)
+        {
+            self.now = *at;
+            self.heal();
+        }
         let Some(((at, _), event)) = self.queue.pop_first() else {
             let what = "nothing will ever happen again".to_owned();
             return Err(Violation::new(Property::Progress, what));
         };
         assert!(at >= self.now, "time does not run back");
         self.now = at;
-        if self.healed_at.is_none() && self.heals.is_some_and(|due| at > due) {
-            self.heal();
-        }
         self.tally.events += 1;
         self.tally.simulated = at;
         self.rolling.mix(at);

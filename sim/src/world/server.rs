@@ -99,6 +99,13 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Whether it has handled everything that it was given.
+    pub fn is_idle(&self) -> bool {
+        self.inbox.is_empty()
+    }
+}
+
 impl World {
     pub(super) fn start(&mut self, life: u32) {
         if self.server.node.is_some() || life != self.server.life + 1 {
