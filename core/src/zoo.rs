@@ -47,6 +47,18 @@ mutations! {
     EpochSaidBeforeSync,
     /// A learner gets a DIFF although its last transaction is none of the leader's history.
     DiffWithoutCommonPast,
+    /// NEWLEADER is acknowledged before what came ahead of it is in the log.
+    NewLeaderAckedBeforeLog,
+    /// `currentEpoch` is written before what came ahead of NEWLEADER is in the log.
+    EpochBeforeLog,
+    /// Proposals are acknowledged ahead of NEWLEADER.
+    ProposalsAckedEarly,
+    /// A learner applies what was only proposed.
+    AppliesProposals,
+    /// Commits that come between NEWLEADER and UPTODATE are lost.
+    JoinerDropsCommits,
+    /// A follower does not tell which sessions it heard of.
+    TouchesNotRelayed,
     /// The purge removes a log that still holds transactions after a snapshot it keeps.
     PurgeTakesNeededLog,
     /// Expiry buckets are rounded down, so sessions expire before their timeout.

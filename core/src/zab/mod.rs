@@ -3,11 +3,15 @@
 //! and `LearnerHandler` speak it on the quorum port.
 //!
 //! [`wire`] has the packets, [`QuorumFramer`] cuts them from a byte stream, [`History`] knows
-//! what brings a learner up to date.
+//! what brings a learner up to date, and [`Learner`] is one.
 
 mod frames;
 mod history;
+mod learner;
+#[cfg(test)]
+mod test_words;
 pub mod wire;
 
 pub use frames::{QuorumFrame, QuorumFramer};
 pub use history::{DiskLog, History, Remedy, Standing};
+pub use learner::{Footing, Learner, LearnerConfig, LearnerOrder};
