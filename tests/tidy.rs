@@ -40,7 +40,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("election", &["config", "event", "id", "io", "jute", "quorum", "time", "zoo"]),
     ("client", &["id", "jute", "proto", "time"]),
     ("store", &["event", "hash", "id", "io", "jute", "log", "tree", "txn", "zoo"]),
-    ("zab", &["id", "io", "jute", "log", "proto", "time", "txn", "zoo"]),
+    ("zab", &["id", "io", "jute", "log", "proto", "quorum", "time", "txn", "zoo"]),
     (
         "serve",
         &[

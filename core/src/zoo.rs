@@ -59,6 +59,18 @@ mutations! {
     JoinerDropsCommits,
     /// A follower does not tell which sessions it heard of.
     TouchesNotRelayed,
+    /// A leader takes the highest epoch that anybody accepted, not the one after it.
+    EpochReused,
+    /// A joiner misses what is proposed between NEWLEADER and its acknowledgement.
+    JoinerMissesProposals,
+    /// A leader goes on when the counter of its epoch is used up.
+    CounterRollsOver,
+    /// A leader does not count itself among those that have a transaction.
+    LeaderNotCounted,
+    /// A learner gets a tree that ends before what it may be one of few to hold.
+    TreeEndsEarly,
+    /// A sync is answered without asking whether a quorum still follows.
+    SyncAsksNobody,
     /// The purge removes a log that still holds transactions after a snapshot it keeps.
     PurgeTakesNeededLog,
     /// Expiry buckets are rounded down, so sessions expire before their timeout.
@@ -101,7 +113,7 @@ mutations! {
     CreateKeepsParentCversion,
     /// Half of the voters count as a quorum.
     MinorityIsQuorum,
-    /// Between equal zxids the id decides whatever the epochs, so two votes can each beat the other.
+    /// Equal zxids are ordered by id whatever their epochs, so two votes can each beat the other.
     TieBreakForgetsEpoch,
     /// An empty server votes for those that hold data, as if it had nothing to lose.
     EmptyServerVotes,

@@ -18,10 +18,11 @@
 //! # What must be durable before what is said
 //!
 //! By law D1, in this order, one after the other: `acceptedEpoch` before ACKEPOCH; all that came
-//! before NEWLEADER in the log; `currentEpoch`; and only then the ACK of NEWLEADER. Transactions are
-//! acknowledged one by one when they are durable, and none before NEWLEADER was (ZOOKEEPER-3911,
-//! 4643, 4646, 4685, 4785). What was in the log when this began is durable before ACKEPOCH says so,
-//! and whatever an earlier role still had on its way to the disk is there by then (ZOOKEEPER-4712).
+//! before NEWLEADER in the log; `currentEpoch`; and only then the ACK of NEWLEADER. Transactions
+//! are acknowledged one by one when they are durable, and none before NEWLEADER was
+//! (ZOOKEEPER-3911, 4643, 4646, 4685, 4785). What was in the log when this began is durable before
+//! ACKEPOCH says so, and whatever an earlier role still had on its way to the disk is there by then
+//! (ZOOKEEPER-4712).
 //!
 //! What came before NEWLEADER with its COMMIT is never acknowledged, and everything else is, one by
 //! one: Java's leader counts each transaction, and takes a learner that skips one for a laggard.
@@ -36,8 +37,8 @@
 //!
 //! # What leaders of Java's do
 //!
-//! One may send again, behind a SNAP, what is in that tree already: the tree is not
-//! read at one moment there. Words about transactions up to the SNAP's own are passed over.
+//! One may send again, behind a SNAP, what is in that tree already: the tree is not read at one
+//! moment there. Words about transactions up to the SNAP's own are passed over.
 
 use alloc::{boxed::Box, collections::VecDeque, format, string::String, sync::Arc, vec::Vec};
 use core::time::Duration;
@@ -45,6 +46,7 @@ use core::time::Duration;
 use super::{
     frames::QuorumFrame,
     history::History,
+    orders::LearnerOrder,
     wire::{
         ForwardedRequest, FromLeader, FromLearner, LearnerInfo, PROTOCOL, QuorumPacket, Touched,
     },
@@ -80,7 +82,8 @@ pub struct LearnerConfig {
     pub sync_limit: Duration,
 }
 
-/// Where a learner begins: what its disk holds, or is about to.
+/// Where a role begins: what the disk holds. What an earlier role has on its way to the log may
+/// still be on its way; epochs may not.
 #[derive(Clone, Copy, Debug)]
 pub struct Footing {
     /// The epoch it has promised itself to, durably.
@@ -89,78 +92,6 @@ pub struct Footing {
     pub current: u32,
     /// Everything up to this transaction is durable in its log.
     pub durable: Zxid,
-}
-
-/// What a learner asks of its owner, to be done in this order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LearnerOrder<'a> {
-    /// Open a link to the leader's quorum port; answered by [`Learner::on_link_up`] or
-    /// [`Learner::on_dial_failed`].
-    Dial,
-    /// Make `acceptedEpoch` this, and tell [`Learner::on_epochs`].
-    Accept {
-        /// The leader's epoch.
-        epoch: u32,
-    },
-    /// Cut the log and the tree behind a transaction, durably, then tell
-    /// [`Learner::on_replaced`]. If it cannot be cut there, [`Learner::give_up`].
-    Truncate {
-        /// The last transaction to keep.
-        to: Zxid,
-    },
-    /// Bytes of a tree that takes the place of tree and log, as
-    /// [`SnapshotReader::of_stream`](crate::log::SnapshotReader::of_stream) reads them. When the
-    /// last are there: install it durably, such that a crash leaves either the old state or the
-    /// new, and tell [`Learner::on_replaced`].
-    Tree {
-        /// The last transaction in the tree.
-        zxid: Zxid,
-        /// The next bytes.
-        bytes: &'a [u8],
-        /// Whether they are the last.
-        last: bool,
-    },
-    /// Log a transaction, and tell [`Learner::on_durable`] when it is durable.
-    Append {
-        /// The transaction.
-        zxid: Zxid,
-        /// Its log entry.
-        entry: &'a [u8],
-    },
-    /// Everything up to a transaction is history: apply it once it is durable.
-    CommitTo {
-        /// The transaction.
-        zxid: Zxid,
-    },
-    /// Make `currentEpoch` this, and tell [`Learner::on_epochs`].
-    SetCurrent {
-        /// The leader's epoch.
-        epoch: u32,
-    },
-    /// Serve clients.
-    Serve {
-        /// Whether the leader is a 3.4 server, which knows no operation of later versions.
-        old_leader: bool,
-    },
-    /// Call [`Learner::pong`] with the sessions heard of since the last time.
-    Pong {
-        /// What to give back.
-        zxid: Zxid,
-    },
-    /// A session that a client wants back lives, and may go on here, or not.
-    Revalidated {
-        /// The session.
-        session: SessionId,
-        /// Whether it may.
-        valid: bool,
-    },
-    /// The oldest sync that was forwarded is about what is committed by now.
-    SyncAnswered,
-    /// Learn no more from this leader, and elect. The last order.
-    StepDown {
-        /// Why, for people.
-        why: String,
-    },
 }
 
 /// Where a learner is; drawn in the module's doc.

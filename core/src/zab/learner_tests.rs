@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The learner's machine: each phase with its exact effects, each bug shown, and recorded leaders of
-//! Java's.
+//! The learner's machine: each phase with its exact effects, each bug shown, and recorded leaders
+//! of Java's.
 
 use alloc::vec;
+
+use proptest::prelude::*;
 
 use super::{
     super::{
@@ -370,7 +372,7 @@ fn a_leader_that_cannot_be_reached_is_dialled_five_times() {
     let mut rig = Rig::new(Sound);
     for _ in 0..4 {
         assert_eq!(rig.act(|l, now, fx, order| l.on_dial_failed(now, fx, order)), NOTHING);
-        let next = rig.learner.poll_timeout().unwrap().millis();
+        let next = rig.learner.poll_timeout().expect("a retry").millis();
         assert_eq!(next, rig.ms + 1000);
         assert_eq!(rig.at(next), ["Dial"]);
     }
@@ -401,6 +403,36 @@ fn a_silent_leader_is_left_and_a_slow_disk_of_ours_is_not_its_silence() {
     );
 }
 
+proptest! {
+    /// Whatever a leader sends, in whatever phase: no panic, and nothing is applied that was not
+    /// logged.
+    #[test]
+    fn any_leader_is_survived(
+        phase in 0..5,
+        packets in prop::collection::vec(super::super::test_words::any_packet(), 1..12),
+    ) {
+        let mut rig = Rig::new(Sound);
+        match phase {
+            0 => {}
+            1 => drop(rig.up()),
+            2 => rig.promised(),
+            3 => drop(rig.settling()),
+            _ => rig.following(),
+        }
+        for packet in packets {
+            rig.frame(QuorumFrame::Packet(&packet));
+            let last = rig.learner.history.last();
+            prop_assert!(rig.learner.history.committed() <= last);
+            rig.durable(last);
+            rig.epochs(rig.learner.epoch.max(4), 4);
+            if rig.learner.mode == Mode::Replacing {
+                rig.act(|learner, now, fx, order| learner.on_replaced(last, now, fx, order));
+            }
+            rig.frame(QuorumFrame::Tree { bytes: b"", last: true });
+        }
+    }
+}
+
 /// An owner whose disk takes no time: does the orders of a replay, and counts what matters.
 #[derive(Default)]
 struct Owner {
@@ -422,7 +454,7 @@ fn replay(text: &str) -> (Vec<u8>, Vec<u8>, Owner) {
     let said: Vec<u8> = lines(text).filter(|line| line.0).flat_map(|line| line.1).collect();
     let (mut me, mut footing) = (config(), Footing { accepted: 0, current: 0, durable: z(0, 0) });
     for packet in packets(&said) {
-        match FromLearner::read(packet).unwrap() {
+        match FromLearner::read(packet).expect("recorded") {
             FromLearner::Info { accepted, observer, info } => {
                 footing.accepted = accepted.epoch();
                 (me.me, me.observer) = (info.sid, observer);
@@ -471,7 +503,7 @@ fn replay(text: &str) -> (Vec<u8>, Vec<u8>, Owner) {
 /// What the recorded learner said of its own accord.
 fn ask(learner: &mut Learner<Sound>, bytes: &[u8], owner: &mut Owner, fx: &mut Effects) {
     for packet in packets(bytes) {
-        match FromLearner::read(packet).unwrap() {
+        match FromLearner::read(packet).expect("recorded") {
             FromLearner::Request(request) => learner.request(request, fx),
             FromLearner::Revalidate { session, timeout_ms } => {
                 learner.revalidate(session, timeout_ms, fx);

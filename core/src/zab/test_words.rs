@@ -3,12 +3,34 @@
 
 use alloc::{format, string::String, vec::Vec};
 
+use proptest::prelude::*;
+
 use super::wire::{FromLeader, FromLearner, QuorumPacket};
 use crate::{
     id::Zxid,
     io::{Effect, Effects},
     jute::{Reader, Record, Write},
 };
+
+/// Any packet, with zxids that may fit.
+pub(super) fn any_packet() -> impl Strategy<Value = Vec<u8>> {
+    let zxid = prop_oneof![
+        8 => (3u32..7, 0u32..4).prop_map(|(epoch, counter)| Zxid::new(epoch, counter)),
+        1 => prop_oneof![Just(-1), Just(i64::MAX), Just(i64::MIN), Just(-1 << 32)].prop_map(Zxid),
+    ];
+    let data = prop_oneof![
+        2 => Just(None),
+        4 => (3u32..7, 0u32..4).prop_map(|(epoch, n)| Some(entry(Zxid::new(epoch, n)))),
+        2 => prop::collection::vec(any::<u8>(), 0..30).prop_map(Some),
+        2 => Just(Some(Vec::from([0, 0, 0, 0, 0, 0, 0, 2, 0, 1, 0, 0]))),
+        1 => Just(Some(Vec::from([0, 1, 0, 0]))),
+    ];
+    (0..22, zxid, data).prop_map(|(kind, zxid, data)| {
+        let mut bytes = Vec::new();
+        QuorumPacket { kind, zxid, data: data.as_deref(), auth: None }.encode(&mut bytes);
+        bytes
+    })
+}
 
 /// Defines policies that have one bug each.
 macro_rules! bugs {
@@ -44,6 +66,13 @@ pub(super) fn from_leader(said: &FromLeader<'_>) -> Vec<u8> {
     out
 }
 
+/// A packet of a learner.
+pub(super) fn from_learner(said: &FromLearner<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    said.encode(&mut out);
+    out
+}
+
 /// Each packet in some bytes.
 pub(super) fn packets(bytes: &[u8]) -> Vec<QuorumPacket<'_>> {
     let mut reader = Reader::new(bytes);
@@ -65,6 +94,16 @@ pub(super) fn learner_words(packet: QuorumPacket<'_>) -> String {
         FromLearner::Ping { zxid, touched } => format!("PING {zxid} {}", touched.iter().count()),
         FromLearner::Request(request) => format!("REQUEST {} {}", request.session, request.cxid),
         FromLearner::Revalidate { session, .. } => format!("REVALIDATE {session}"),
+    }
+}
+
+/// What a leader said, in words.
+pub(super) fn leader_words(packet: &QuorumPacket<'_>) -> String {
+    let said = FromLeader::read(packet).expect("a leader's");
+    match said {
+        FromLeader::UpToDate | FromLeader::Sync => said.name().into(),
+        FromLeader::Revalidated { session, valid } => format!("REVALIDATE {session} {valid}"),
+        _ => format!("{} {}", said.name(), packet.zxid),
     }
 }
 
