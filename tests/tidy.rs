@@ -43,7 +43,7 @@ const DIRECTIONS: Directions = &[
     ("election", &["config", "event", "id", "io", "jute", "quorum", "time", "zoo"]),
     ("client", &["id", "jute", "proto", "time"]),
     ("store", &["event", "hash", "id", "io", "jute", "log", "tree", "txn", "zoo"]),
-    ("zab", &["id", "jute", "log", "proto", "zoo"]),
+    ("zab", &["id", "io", "jute", "log", "proto", "quorum", "time", "txn", "zoo"]),
     (
         "serve",
         &[

@@ -49,6 +49,30 @@ mutations! {
     EpochSaidBeforeSync,
     /// A learner gets a DIFF although its last transaction is none of the leader's history.
     DiffWithoutCommonPast,
+    /// NEWLEADER is acknowledged before what came ahead of it is in the log.
+    NewLeaderAckedBeforeLog,
+    /// `currentEpoch` is written before what came ahead of NEWLEADER is in the log.
+    EpochBeforeLog,
+    /// Proposals are acknowledged ahead of NEWLEADER.
+    ProposalsAckedEarly,
+    /// A learner applies what was only proposed.
+    AppliesProposals,
+    /// Commits that come between NEWLEADER and UPTODATE are lost.
+    JoinerDropsCommits,
+    /// A follower does not tell which sessions it heard of.
+    TouchesNotRelayed,
+    /// A leader takes the highest epoch that anybody accepted, not the one after it.
+    EpochReused,
+    /// A joiner misses what is proposed between NEWLEADER and its acknowledgement.
+    JoinerMissesProposals,
+    /// A leader goes on when the counter of its epoch is used up.
+    CounterRollsOver,
+    /// A leader does not count itself among those that have a transaction.
+    LeaderNotCounted,
+    /// A learner gets a tree that ends before what it may be one of few to hold.
+    TreeEndsEarly,
+    /// A sync is answered without asking whether a quorum still follows.
+    SyncAsksNobody,
     /// The purge removes a log that still holds transactions after a snapshot it keeps.
     PurgeTakesNeededLog,
     /// Expiry buckets are rounded down, so sessions expire before their timeout.

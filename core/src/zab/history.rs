@@ -7,6 +7,7 @@
 //!  kept here, or the one before those             DIFF, and what follows it
 //!  in the log on disk, and that is short enough   DIFF, and what follows it from there
 //!  beyond the newest committed one, of its epoch  TRUNC to that
+//!  proposed here, and not committed               TRUNC to the newest committed one
 //!  anything else                                  SNAP
 //! ```
 //!
@@ -15,8 +16,8 @@
 //! transaction holds all that its leader had before; hence a zxid that stands in this history,
 //! which has no holes ([`History::push`] insists), proves it. A zxid that lies among these and is
 //! not one of them was never committed: nothing tells where its log turned off, and it gets the
-//! tree (ZOOKEEPER-1154). A TRUNC stays within an epoch, as Java's leader has it, and never goes to
-//! an epoch's start, which is no transaction and stands in no log.
+//! tree (ZOOKEEPER-1154). A TRUNC stays within an epoch, unless the learner has what is
+//! proposed here, and never goes to an epoch's start, which is no transaction and stands in no log.
 //!
 //! A learner may come with the start of an epoch, (e, 0): one of Java's that got its tree from the
 //! leader of e, which had not proposed anything. Its history is what that leader began with. That
@@ -164,7 +165,9 @@ impl<Z: Zoo> History<Z> {
         }
         // An empty server gets a tree, as from Java: there may be more in it than was ever logged.
         let is_start = peer.counter() == 0;
-        if peer > last && peer.epoch() == last.epoch() && !is_start && last.counter() > 0 {
+        let proposed = self.kept.binary_search_by_key(&peer, |(kept, _)| *kept).is_ok();
+        let within = proposed || peer.epoch() == last.epoch();
+        if peer > last && within && !is_start && last.counter() > 0 {
             return Remedy::Trunc { to: last };
         }
         match learner.disk {

@@ -295,6 +295,24 @@ impl<'a> FromLeader<'a> {
         })
     }
 
+    /// Its name in ZooKeeper's words.
+    pub fn name(&self) -> &'static str {
+        match self {
+            FromLeader::LeaderInfo { .. } => "LEADERINFO",
+            FromLeader::Diff { .. } => "DIFF",
+            FromLeader::Trunc { .. } => "TRUNC",
+            FromLeader::Snap { .. } => "SNAP",
+            FromLeader::NewLeader { .. } => "NEWLEADER",
+            FromLeader::UpToDate => "UPTODATE",
+            FromLeader::Proposal { .. } => "PROPOSAL",
+            FromLeader::Commit { .. } => "COMMIT",
+            FromLeader::Inform { .. } => "INFORM",
+            FromLeader::Ping { .. } => "PING",
+            FromLeader::Revalidated { .. } => "REVALIDATE",
+            FromLeader::Sync => "SYNC",
+        }
+    }
+
     /// Appends the packet.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut put = |kind, zxid, data| QuorumPacket::new(kind, zxid, data).encode(out);
@@ -452,4 +470,4 @@ impl ForwardedRequest<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

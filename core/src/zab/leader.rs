@@ -1,0 +1,648 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A leader: it begins an epoch, makes its history everybody's, and commits what a quorum has.
+//!
+//! ```text
+//!  Electing --a quorum told what it accepted--> Accepting --acceptedEpoch durable: LEADERINFO-->
+//!  Agreeing --a quorum promised, this server among it: currentEpoch-->
+//!  Settling --a quorum acknowledged NEWLEADER, this server among it--> Leading
+//! ```
+//!
+//! From any state, too long a wait, or a full tick without a quorum leads to `Over`: the owner is
+//! told why, and elects again. Each learner has its own automaton, drawn in `peer`. The machine
+//! owns no tree and no log: it sends words, and gives its owner orders, whose ends it is told of.
+//! Words and orders that follow from what happened in a turn are given at its end, by
+//! [`Leader::flush`].
+//!
+//! # What must be durable before what is said
+//!
+//! By law D1: `acceptedEpoch` before LEADERINFO; all of this server's log before `currentEpoch`,
+//! and that before it leads, whoever else agrees; and a transaction in this server's log before it
+//! counts itself among those that have it. A word of a learner counts as long as the link that
+//! brought it: a learner that comes again is brought up to date again, which may cut its log, and
+//! what it acknowledged before is forgotten. Java's leader goes on counting it.
+//!
+//! A tree takes the place of a learner's log, which may be one of the few that hold a transaction.
+//! So it never ends before what the learner may have of this history
+//! ([`LeaderOrder::FetchTree`]): a crash in between would take that away.
+//!
+//! # One leader an epoch
+//!
+//! Two servers may come to propose the same epoch. A learner promises itself once: one that had
+//! accepted the epoch before says so in its ACKEPOCH, and does not count.
+//!
+//! # What is applied
+//!
+//! Commits are counted over everybody's durable log, this server's own like any other's. So a
+//! quorum may have a transaction before this server does: [`LeaderOrder::CommitTo`] is given, the
+//! learners are told, and the owner applies the smaller of that and what is durable here. Hence
+//! nothing that was ever shown can be missing from this disk after a crash, and a leader whose disk
+//! is slow answers its own clients late, while its learners' are not held up.
+//!
+//! # The promise of sync
+//!
+//! A sync is answered when all that was proposed before it is committed, and a quorum has answered
+//! a PING that was sent after it arrived. Whoever answers a PING has accepted no later epoch, so no
+//! later leader had a quorum when the sync began: a read behind it sees every write that was
+//! acknowledged before. Java's leader asks nobody, and may have been deposed.
+
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    format,
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+use core::time::Duration;
+
+use super::{
+    frames::QuorumFrame,
+    history::{DiskLog, History, Standing},
+    learner::Footing,
+    orders::LeaderOrder,
+    peer::{Peer, Source, Stage},
+    wire::{FromLeader, FromLearner, LearnerInfo, PROTOCOL, QuorumPacket},
+};
+use crate::{
+    id::{LinkId, ServerId, SessionId, Zxid},
+    io::{Effect, Effects},
+    jute::{Reader, Record},
+    proto::OpCode,
+    quorum::Quorums,
+    time::Instant,
+    zoo::{Mutation, Zoo},
+};
+
+/// The counter at which an epoch is given up: what is staged in the same turn still has numbers.
+const LAST_COUNTER: u32 = u32::MAX - (1 << 20);
+
+/// Who a leader is, whom it needs, and how patient it is.
+#[derive(Clone, Debug)]
+pub struct LeaderConfig {
+    /// Its id.
+    pub me: ServerId,
+    /// Whose agreement it needs.
+    pub quorums: Quorums,
+    /// The version of its configuration.
+    pub config_version: i64,
+    /// Its configuration as text, which learners are told with NEWLEADER.
+    pub config: Vec<u8>,
+    /// A tick.
+    pub tick: Duration,
+    /// How long each step up to its establishment may take, and how long a learner that is being
+    /// brought up to date may be silent (`initLimit` ticks).
+    pub init_limit: Duration,
+    /// How long a learner may be silent, or owe an ACK, from then on (`syncLimit` ticks).
+    pub sync_limit: Duration,
+    /// Whether every learner gets a whole tree (`forceSnapshotSync`).
+    pub whole: bool,
+}
+
+/// Where a leader is; drawn in the module's doc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Electing,
+    Accepting,
+    Agreeing,
+    Settling,
+    Leading,
+    Over,
+}
+
+/// What a machine does with its orders.
+type Orders<'o> = &'o mut dyn FnMut(LeaderOrder<'_>);
+
+/// A leader of one epoch, from its election to its end.
+#[derive(Clone, Debug)]
+pub struct Leader<Z: Zoo> {
+    zoo: Z,
+    config: LeaderConfig,
+    mode: Mode,
+    /// The highest epoch that anybody accepted, and from Accepting on the new one.
+    epoch: u32,
+    /// What is durable here.
+    footing: Footing,
+    /// The epoch that this server was elected with, and its last transaction then.
+    elected: (u32, Zxid),
+    history: History<Z>,
+    peers: BTreeMap<LinkId, Peer>,
+    /// When the current step must be done.
+    deadline: Instant,
+    /// The next half tick, and whether it ends a full one.
+    half: (Instant, bool),
+    /// The last PING, and whether the end of the turn sends another.
+    round: u64,
+    ping: bool,
+    /// This server's own syncs.
+    syncs: VecDeque<(Zxid, u64)>,
+}
+
+impl<Z: Zoo> Leader<Z> {
+    /// Begins: `history` ends with the last transaction in the log, which may still be on its way
+    /// to the disk.
+    pub fn start(
+        zoo: Z,
+        config: LeaderConfig,
+        footing: Footing,
+        mut history: History<Z>,
+        now: Instant,
+    ) -> Leader<Z> {
+        history.commit(history.last());
+        Leader {
+            zoo,
+            mode: Mode::Electing,
+            epoch: footing.accepted,
+            footing,
+            elected: (footing.current, history.last()),
+            history,
+            peers: BTreeMap::new(),
+            deadline: now + config.init_limit,
+            half: (now + config.tick / 2, false),
+            round: 0,
+            ping: false,
+            syncs: VecDeque::new(),
+            config,
+        }
+    }
+
+    /// Whether this server leads.
+    pub fn is_leading(&self) -> bool {
+        self.mode == Mode::Leading
+    }
+
+    /// The epoch it leads, or is about to; none before that is decided.
+    pub fn epoch(&self) -> Option<u32> {
+        (self.mode != Mode::Electing).then_some(self.epoch)
+    }
+
+    /// Whether a learner is a 3.4 server, which cannot log operations of later versions.
+    pub fn has_old_learner(&self) -> bool {
+        self.peers.values().any(|peer| peer.old)
+    }
+
+    /// Ends the role and keeps history.
+    pub fn retire(self) -> History<Z> {
+        self.history
+    }
+
+    /// When [`Leader::on_time`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        (self.mode != Mode::Over).then_some(self.half.0)
+    }
+
+    /// A learner opened a link.
+    pub fn on_link_up(&mut self, link: LinkId, now: Instant) {
+        if self.mode != Mode::Over {
+            self.peers.insert(link, Peer::new(now + self.config.init_limit));
+        }
+    }
+
+    /// A link is gone.
+    pub fn on_link_down(&mut self, link: LinkId, order: Orders<'_>) {
+        if self.peers.remove(&link).is_some() {
+            order(LeaderOrder::Gone { link, why: "it closed its link" });
+        }
+    }
+
+    /// The network took bytes that were sent to a link.
+    pub fn on_drained(&mut self, link: LinkId, bytes: usize, now: Instant) {
+        let Some(peer) = self.peers.get_mut(&link) else { return };
+        peer.drained(bytes);
+        if matches!(peer.stage, Stage::Loading { .. } | Stage::Catching { .. }) {
+            peer.deadline = now + self.config.init_limit;
+        }
+    }
+
+    /// A link delivered a frame.
+    pub fn on_frame(
+        &mut self,
+        link: LinkId,
+        frame: QuorumFrame<'_>,
+        now: Instant,
+        fx: &mut Effects,
+        order: Orders<'_>,
+    ) {
+        let done = match frame {
+            QuorumFrame::Packet(bytes) => self.on_packet(link, bytes, now, fx, order),
+            QuorumFrame::Tree { .. } => Err("it sent a tree".into()),
+            QuorumFrame::Nonsense { why } => Err(why.to_string()),
+        };
+        if let Err(why) = done {
+            self.hang_up(link, &why, fx, order);
+        }
+    }
+
+    /// What is durable of the epochs changed.
+    pub fn on_epochs(&mut self, accepted: u32, current: u32) {
+        (self.footing.accepted, self.footing.current) = (accepted, current);
+    }
+
+    /// Everything up to a transaction is durable in the log.
+    pub fn on_durable(&mut self, zxid: Zxid) {
+        self.footing.durable = zxid;
+    }
+
+    /// What the log on disk holds for a learner; none if it may not be used.
+    pub fn on_survey(&mut self, link: LinkId, disk: Option<DiskLog>, fx: &mut Effects) {
+        if let Some(Stage::Surveying { last }) = self.peers.get(&link).map(|peer| peer.stage) {
+            self.mend(link, last, disk, fx);
+        }
+    }
+
+    /// What the log on disk holds behind the transaction that was asked for: at least one, or the
+    /// learner gets a tree, or is hung up on.
+    pub fn on_log<'e>(
+        &mut self,
+        link: LinkId,
+        entries: impl IntoIterator<Item = (Zxid, &'e [u8])>,
+        now: Instant,
+        fx: &mut Effects,
+        order: Orders<'_>,
+    ) {
+        let (source, peers) = self.source(now);
+        let Some(peer) = peers.get_mut(&link) else { return };
+        if let Err(why) = peer.on_log(link, entries, source, fx) {
+            self.hang_up(link, &why, fx, order);
+        }
+    }
+
+    /// The next bytes of a tree whose last transaction is `zxid`, to the very signature.
+    pub fn on_tree(
+        &mut self,
+        link: LinkId,
+        zxid: Zxid,
+        bytes: &[u8],
+        last: bool,
+        now: Instant,
+        fx: &mut Effects,
+    ) {
+        let (source, peers) = self.source(now);
+        if let Some(peer) = peers.get_mut(&link) {
+            peer.on_tree(link, (zxid, bytes, last), source, fx);
+        }
+    }
+
+    /// A transaction of this epoch was staged for the log.
+    ///
+    /// # Panics
+    /// If it does not follow the last one, or this server does not lead.
+    pub fn propose(&mut self, zxid: Zxid, entry: Arc<Vec<u8>>) {
+        assert!(self.is_leading() && zxid.epoch() == self.epoch, "{zxid} is not ours to propose");
+        self.history.push(zxid, entry);
+    }
+
+    /// Says whether a session may go on over a learner.
+    pub fn revalidated(&mut self, link: LinkId, session: SessionId, valid: bool, fx: &mut Effects) {
+        if let Some(peer) = self.peers.get_mut(&link) {
+            peer.say(link, &FromLeader::Revalidated { session, valid }, fx);
+        }
+    }
+
+    /// A client of this server's wants a sync; answered by [`LeaderOrder::SyncAnswered`].
+    pub fn sync(&mut self) {
+        let sync = self.new_sync();
+        self.syncs.push_back(sync);
+    }
+
+    /// Time passed.
+    pub fn on_time(&mut self, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+        let (half, full) = self.half;
+        if half > now || self.mode == Mode::Over {
+            return;
+        }
+        self.half = (now + self.config.tick / 2, !full);
+        let sync_limit = self.config.sync_limit;
+        let late = |peer: &Peer| {
+            peer.deadline <= now || peer.owes_since().is_some_and(|since| since + sync_limit <= now)
+        };
+        let late: Vec<LinkId> =
+            self.peers.iter().filter(|(_, peer)| late(peer)).map(|(link, _)| *link).collect();
+        for link in late {
+            self.hang_up(link, "it was not heard of in time", fx, order);
+        }
+        if self.mode == Mode::Leading {
+            self.ping = true;
+            if full && !self.is_quorum(true, |_| true) {
+                self.step_down("too few servers follow", fx, order);
+            }
+        } else if self.deadline <= now {
+            self.step_down("too few servers came to follow in time", fx, order);
+        }
+    }
+
+    /// Ends a turn: takes the steps that are due, commits, and sends on.
+    pub fn flush(&mut self, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+        self.step(now, fx, order);
+        self.commit(order);
+        if self.history.last().counter() >= LAST_COUNTER
+            && self.mode == Mode::Leading
+            && self.history.last().epoch() == self.epoch
+            && !self.zoo.has(Mutation::CounterRollsOver)
+        {
+            self.step_down("this epoch's transactions are numbered out", fx, order);
+        }
+        if self.mode == Mode::Over {
+            return;
+        }
+        self.pull(now, fx, order);
+        if core::mem::take(&mut self.ping) && self.mode == Mode::Leading {
+            self.round += 1;
+            let zxid = self.history.last().max(Zxid::new(self.epoch, 0));
+            for (&link, peer) in self.peers.iter_mut().filter(|(_, p)| p.stage == Stage::Live) {
+                peer.pinged = self.round;
+                peer.say(link, &FromLeader::Ping { zxid }, fx);
+            }
+        }
+        self.answer_syncs(fx, order);
+    }
+
+    /// Ends it: hangs up on all, and has the owner elect.
+    pub fn step_down(&mut self, why: &str, fx: &mut Effects, order: Orders<'_>) {
+        if self.mode == Mode::Over {
+            return;
+        }
+        self.mode = Mode::Over;
+        for link in core::mem::take(&mut self.peers).into_keys() {
+            fx.push(Effect::HangUp { link });
+        }
+        order(LeaderOrder::StepDown { why: why.into() });
+    }
+
+    fn hang_up(&mut self, link: LinkId, why: &str, fx: &mut Effects, order: Orders<'_>) {
+        if self.peers.remove(&link).is_some() {
+            fx.push(Effect::HangUp { link });
+            order(LeaderOrder::Gone { link, why });
+        }
+    }
+
+    fn source(&mut self, now: Instant) -> (Source<'_, Z>, &mut BTreeMap<LinkId, Peer>) {
+        let Leader { zoo, ref history, epoch, ref config, ref mut peers, .. } = *self;
+        (Source { zoo, history, epoch, config: &config.config, now }, peers)
+    }
+
+    /// Whether a quorum agrees: the voters of which a link says so, and this server if `mine`.
+    fn is_quorum(&self, mine: bool, agrees: impl Fn(&Peer) -> bool) -> bool {
+        let mine = mine && !self.zoo.has(Mutation::LeaderNotCounted);
+        let agrees = |peer: &Peer| !peer.observer && agrees(peer);
+        self.config.quorums.hold(self.zoo, |sid| match sid == self.config.me {
+            true => mine,
+            false => self.peers.values().any(|peer| peer.sid == sid && agrees(peer)),
+        })
+    }
+
+    fn on_packet(
+        &mut self,
+        link: LinkId,
+        bytes: &[u8],
+        now: Instant,
+        fx: &mut Effects,
+        order: Orders<'_>,
+    ) -> Result<(), String> {
+        let Some(peer) = self.peers.get_mut(&link) else { return Ok(()) };
+        let said = QuorumPacket::decode(&mut Reader::new(bytes)).and_then(FromLearner::read);
+        let said = said.map_err(|_| "it sent a packet that no learner sends")?;
+        let live = peer.stage == Stage::Live;
+        let limit = if live { self.config.sync_limit } else { self.config.init_limit };
+        peer.deadline = now + limit;
+        match (said, peer.stage) {
+            (FromLearner::Info { accepted, observer, info }, Stage::Greeting) => {
+                self.judge(accepted.epoch(), info)?;
+                self.greet(link, accepted.epoch(), observer, info, fx, order);
+            }
+            (FromLearner::AckEpoch { zxid, current }, Stage::Promising) => {
+                self.on_ack_epoch(link, zxid, current)?;
+            }
+            (FromLearner::Ack { zxid }, Stage::Settling { .. } | Stage::Ready | Stage::Live) => {
+                peer.on_ack(zxid, Zxid::new(self.epoch, 0))?;
+            }
+            (FromLearner::Ping { touched, .. }, Stage::Live) => {
+                peer.ponged = peer.pinged.min(peer.ponged + 1);
+                for (session, timeout_ms) in touched.iter() {
+                    order(LeaderOrder::Touch { session, timeout_ms });
+                }
+            }
+            (FromLearner::Request(request), Stage::Live) => {
+                if request.op == OpCode::Sync.code() {
+                    let sync = self.new_sync();
+                    self.peers.get_mut(&link).expect("it spoke").syncs.push_back(sync);
+                } else {
+                    order(LeaderOrder::Request { link, request });
+                }
+            }
+            (FromLearner::Revalidate { session, timeout_ms }, Stage::Live) => {
+                order(LeaderOrder::Revalidate { link, session, timeout_ms });
+            }
+            _ => return Err("it spoke out of turn".into()),
+        }
+        Ok(())
+    }
+
+    /// Whether a learner may follow this leader.
+    fn judge(&self, accepted: u32, info: LearnerInfo) -> Result<(), String> {
+        let LearnerInfo { sid, protocol, config_version } = info;
+        let too_late = self.mode != Mode::Electing && accepted > self.epoch;
+        if accepted >= i32::MAX as u32 || too_late {
+            return Err(format!(
+                "server {sid} accepted epoch {accepted}, and this is {}",
+                self.epoch
+            ));
+        }
+        if protocol < PROTOCOL {
+            return Err(format!("server {sid} speaks version {protocol:#x} of the protocol"));
+        }
+        if config_version.is_some_and(|version| version > self.config.config_version) {
+            return Err(format!("server {sid} has a later configuration"));
+        }
+        if sid == self.config.me {
+            return Err(format!("server {sid} is this one"));
+        }
+        Ok(())
+    }
+
+    /// A learner says who it is.
+    fn greet(
+        &mut self,
+        link: LinkId,
+        accepted: u32,
+        observer: bool,
+        info: LearnerInfo,
+        fx: &mut Effects,
+        order: Orders<'_>,
+    ) {
+        let earlier = self.peers.iter().find(|(_, peer)| peer.sid == info.sid);
+        if let Some(earlier) = earlier.map(|(link, _)| *link) {
+            self.hang_up(earlier, "it came again over another link", fx, order);
+        }
+        if self.mode == Mode::Electing {
+            self.epoch = self.epoch.max(accepted);
+        }
+        let peer = self.peers.get_mut(&link).expect("it spoke");
+        peer.sid = info.sid;
+        peer.observer = observer || !self.config.quorums.is_voter(info.sid);
+        peer.old = info.config_version.is_none();
+        peer.stage = Stage::Waiting;
+    }
+
+    /// A learner promised itself to this epoch.
+    fn on_ack_epoch(
+        &mut self,
+        link: LinkId,
+        last: Zxid,
+        current: Option<i32>,
+    ) -> Result<(), String> {
+        let (own_epoch, own_last) = self.elected;
+        let newer =
+            current.is_some_and(|epoch| (i64::from(epoch), last) > (own_epoch.into(), own_last));
+        if self.mode == Mode::Agreeing && newer {
+            return Err(format!("it holds epoch {current:?} up to {last}, which is newer"));
+        }
+        let peer = self.peers.get_mut(&link).expect("it spoke");
+        peer.stage = Stage::Agreed { last, counts: current.is_some() };
+        Ok(())
+    }
+
+    /// Takes the steps towards leading that are due.
+    fn step(&mut self, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+        let next = |leader: &mut Leader<Z>, mode| {
+            leader.mode = mode;
+            leader.deadline = now + leader.config.init_limit;
+        };
+        if self.mode == Mode::Electing && self.is_quorum(true, |p| p.stage == Stage::Waiting) {
+            next(self, Mode::Accepting);
+            if !self.zoo.has(Mutation::EpochReused) {
+                self.epoch += 1;
+            }
+            order(LeaderOrder::Accept { epoch: self.epoch });
+        }
+        if self.mode == Mode::Accepting && self.footing.accepted >= self.epoch {
+            next(self, Mode::Agreeing);
+        }
+        if self.mode == Mode::Agreeing {
+            let logged = self.footing.durable >= self.elected.1;
+            let agreed = |p: &Peer| matches!(p.stage, Stage::Agreed { counts: true, .. });
+            if logged && self.is_quorum(true, agreed) {
+                next(self, Mode::Settling);
+                order(LeaderOrder::SetCurrent { epoch: self.epoch });
+            }
+        }
+        self.step_peers(fx, order);
+        if self.mode == Mode::Settling
+            && self.footing.current >= self.epoch
+            && self.is_quorum(true, Peer::is_settled)
+        {
+            next(self, Mode::Leading);
+            order(LeaderOrder::Lead { epoch: self.epoch });
+        }
+        if self.mode == Mode::Leading {
+            let (round, sync_limit) = (self.round, self.config.sync_limit);
+            for (&link, peer) in self.peers.iter_mut().filter(|(_, p)| p.stage == Stage::Ready) {
+                peer.go_live(link, now, round, fx);
+                peer.deadline = now + sync_limit;
+            }
+        }
+    }
+
+    /// Has each learner take the steps that wait for this server.
+    fn step_peers(&mut self, fx: &mut Effects, order: Orders<'_>) {
+        let announced = matches!(self.mode, Mode::Agreeing | Mode::Settling | Mode::Leading);
+        let agreed = matches!(self.mode, Mode::Settling | Mode::Leading);
+        let waiting = |peer: &Peer| match peer.stage {
+            Stage::Waiting => announced,
+            Stage::Agreed { .. } => agreed,
+            _ => false,
+        };
+        let due = self.peers.iter().filter(|(_, peer)| waiting(peer));
+        let due: Vec<LinkId> = due.map(|(link, _)| *link).collect();
+        for link in due {
+            let before = self.history.before();
+            let peer = self.peers.get_mut(&link).expect("listed above");
+            match peer.stage {
+                Stage::Agreed { last, .. } if last < before && !self.config.whole => {
+                    peer.stage = Stage::Surveying { last };
+                    order(LeaderOrder::Survey { link, last });
+                }
+                Stage::Agreed { last, .. } => self.mend(link, last, None, fx),
+                _ => {
+                    peer.stage = Stage::Promising;
+                    let zxid = Zxid::new(self.epoch, 0);
+                    peer.say(link, &FromLeader::LeaderInfo { zxid }, fx);
+                }
+            }
+        }
+    }
+
+    /// Begins to bring a learner up to date.
+    fn mend(&mut self, link: LinkId, last: Zxid, disk: Option<DiskLog>, fx: &mut Effects) {
+        let epochs = [self.epoch, self.elected.0];
+        let standing = Standing { last, whole: self.config.whole, epochs: &epochs, disk };
+        let remedy = self.history.remedy(&standing);
+        let committed = self.history.committed();
+        let held = if self.zoo.has(Mutation::TreeEndsEarly) { Zxid::ZERO } else { last };
+        self.peers.get_mut(&link).expect("it waits").mend(link, (held, committed), remedy, fx);
+    }
+
+    /// Commits what a quorum has.
+    fn commit(&mut self, order: Orders<'_>) {
+        if self.mode != Mode::Leading || self.history.last() <= self.history.committed() {
+            return;
+        }
+        let durable = self.footing.durable;
+        let acked = self.peers.values().filter(|peer| peer.is_settled()).map(|peer| peer.acked);
+        let mut marks: Vec<Zxid> = acked.chain([durable]).collect();
+        marks.sort_unstable();
+        let held =
+            |mark: &Zxid| self.is_quorum(durable >= *mark, |p| p.is_settled() && p.acked >= *mark);
+        let Some(mark) = marks.into_iter().rev().find(held) else { return };
+        let zxid = mark.min(self.history.last());
+        if zxid > self.history.committed() {
+            self.history.commit(zxid);
+            order(LeaderOrder::CommitTo { zxid });
+        }
+    }
+
+    fn pull(&mut self, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+        let (source, peers) = self.source(now);
+        for (&link, peer) in peers {
+            peer.pull(link, source, fx, order);
+        }
+    }
+
+    /// What a sync that arrives now waits for; the end of the turn asks whether a quorum follows.
+    fn new_sync(&mut self) -> (Zxid, u64) {
+        if self.zoo.has(Mutation::SyncAsksNobody) {
+            return (self.history.last(), 0);
+        }
+        self.ping = true;
+        (self.history.last(), self.round + 1)
+    }
+
+    fn answer_syncs(&mut self, fx: &mut Effects, order: Orders<'_>) {
+        let committed = self.history.committed();
+        while let Some(&(zxid, round)) = self.syncs.front()
+            && zxid <= committed
+            && self.is_followed(round)
+        {
+            self.syncs.pop_front();
+            order(LeaderOrder::SyncAnswered);
+        }
+        let links: Vec<LinkId> = self.peers.keys().copied().collect();
+        for link in links {
+            while let Some(&(zxid, round)) = self.peers[&link].syncs.front()
+                && self.peers[&link].knows(zxid)
+                && self.is_followed(round)
+            {
+                let peer = self.peers.get_mut(&link).expect("it is one of ours");
+                peer.syncs.pop_front();
+                peer.say(link, &FromLeader::Sync, fx);
+            }
+        }
+    }
+
+    /// Whether a quorum has answered a PING.
+    fn is_followed(&self, round: u64) -> bool {
+        self.is_quorum(true, |peer| peer.stage == Stage::Live && peer.ponged >= round)
+    }
+}
+
+#[cfg(test)]
+#[path = "leader_tests.rs"]
+mod tests;

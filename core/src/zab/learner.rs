@@ -1,0 +1,607 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A learner: it is brought up to date by a leader, and then learns each transaction from it.
+//!
+//! ```text
+//!  Dialling --up: FOLLOWERINFO--> Greeting --LEADERINFO--> Promising --epoch and log durable:
+//!  ACKEPOCH--> Choosing --DIFF-------------------------> Catching --NEWLEADER--> Settling
+//!                  |----TRUNC--> Replacing --done------>    |                       |
+//!                  `----SNAP---> Loading --last piece--> Replacing       log durable: currentEpoch
+//!                                                                        that durable: ACK
+//!  Following <--UPTODATE: ACK-- Waiting <-------------------------------------------'
+//! ```
+//!
+//! From any state a word that does not fit, silence, or the end of the link leads to `Over`: the
+//! owner is told why, and elects again. PROPOSALs, COMMITs and INFORMs come from Catching on, and
+//! are logged as they come. The machine owns no tree and no log: it sends words, and gives its
+//! owner orders, whose ends it is told of.
+//!
+//! # What must be durable before what is said
+//!
+//! By law D1, in this order, one after the other: `acceptedEpoch` before ACKEPOCH; all that came
+//! before NEWLEADER in the log; `currentEpoch`; and only then the ACK of NEWLEADER. Transactions
+//! are acknowledged one by one when they are durable, and none before NEWLEADER was
+//! (ZOOKEEPER-3911, 4643, 4646, 4685, 4785). What was in the log when this began is durable before
+//! ACKEPOCH says so, and whatever an earlier role still had on its way to the disk is there by then
+//! (ZOOKEEPER-4712).
+//!
+//! What came before NEWLEADER with its COMMIT is never acknowledged, and everything else is, one by
+//! one: Java's leader counts each transaction, and takes a learner that skips one for a laggard.
+//!
+//! # What is applied
+//!
+//! What a leader begins with is history only once a quorum has acknowledged its NEWLEADER. So
+//! [`LearnerOrder::CommitTo`] is first given at UPTODATE, and from there on with each COMMIT, which
+//! may come before the transaction is durable here. The owner applies the smaller of that and what
+//! is durable. Hence nothing that was ever shown can be missing from this disk after a crash, and a
+//! server whose disk is slow shows late what is committed.
+//!
+//! # What leaders of Java's do
+//!
+//! One may send again, behind a SNAP, what is in that tree already: the tree is not read at one
+//! moment there. Words about transactions up to the SNAP's own are passed over.
+
+use alloc::{boxed::Box, collections::VecDeque, format, string::String, sync::Arc, vec::Vec};
+use core::time::Duration;
+
+use super::{
+    frames::QuorumFrame,
+    history::History,
+    orders::LearnerOrder,
+    wire::{
+        ForwardedRequest, FromLeader, FromLearner, LearnerInfo, PROTOCOL, QuorumPacket, Touched,
+    },
+};
+use crate::{
+    id::{LinkId, ServerId, SessionId, Zxid},
+    io::{Effect, Effects},
+    jute::{Reader, Record},
+    time::Instant,
+    txn::TxnHeader,
+    zoo::{Mutation, Zoo},
+};
+
+/// How often a leader that does not answer is dialled, as in Java.
+const TRIES: u32 = 5;
+
+/// The pause between two tries.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Who a learner is, and how patient.
+#[derive(Clone, Copy, Debug)]
+pub struct LearnerConfig {
+    /// Its id.
+    pub me: ServerId,
+    /// Whether it has no vote.
+    pub observer: bool,
+    /// The version of its configuration.
+    pub config_version: i64,
+    /// How long a leader may be silent before it has brought this server up to date
+    /// (`initLimit` ticks).
+    pub init_limit: Duration,
+    /// How long it may be silent from then on (`syncLimit` ticks).
+    pub sync_limit: Duration,
+}
+
+/// Where a role begins: what the disk holds. What an earlier role has on its way to the log may
+/// still be on its way; epochs may not.
+#[derive(Clone, Copy, Debug)]
+pub struct Footing {
+    /// The epoch it has promised itself to, durably.
+    pub accepted: u32,
+    /// The epoch whose history it holds, durably.
+    pub current: u32,
+    /// Everything up to this transaction is durable in its log.
+    pub durable: Zxid,
+}
+
+/// Where a learner is; drawn in the module's doc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    /// After so many tries; the next one begins then, or is under way.
+    Dialling {
+        tries: u32,
+        next: Option<Instant>,
+    },
+    Greeting,
+    /// Whether `acceptedEpoch` was the leader's before.
+    Promising {
+        again: bool,
+    },
+    Choosing,
+    Loading {
+        zxid: Zxid,
+    },
+    Replacing,
+    Catching,
+    /// Until the log is durable up to a transaction, and then `currentEpoch`, once ordered.
+    Settling {
+        through: Zxid,
+        ordered: bool,
+    },
+    Waiting,
+    Following,
+    Over,
+}
+
+/// A learner of one leader, from its first word to the last.
+#[derive(Clone, Debug)]
+pub struct Learner<Z: Zoo> {
+    zoo: Z,
+    config: LearnerConfig,
+    mode: Mode,
+    link: Option<LinkId>,
+    /// The leader's epoch, once it is known.
+    epoch: u32,
+    /// What is durable here.
+    footing: Footing,
+    history: History<Z>,
+    /// Words about transactions up to this one are passed over: they are in the tree that came.
+    in_tree: Zxid,
+    /// Transactions to acknowledge once they are durable, oldest first.
+    unacked: VecDeque<Zxid>,
+    old_leader: bool,
+    /// Packets that came while the log was being replaced.
+    held: VecDeque<Box<[u8]>>,
+    /// When the leader must have been heard of; none while it waits for us.
+    deadline: Option<Instant>,
+}
+
+/// What a machine does with its orders.
+type Orders<'o> = &'o mut dyn FnMut(LearnerOrder<'_>);
+
+impl<Z: Zoo> Learner<Z> {
+    /// Begins: `history` ends with the last transaction in the log, which may still be on its way
+    /// to the disk.
+    pub fn start(
+        zoo: Z,
+        config: LearnerConfig,
+        footing: Footing,
+        history: History<Z>,
+        now: Instant,
+        order: Orders<'_>,
+    ) -> Learner<Z> {
+        order(LearnerOrder::Dial);
+        Learner {
+            zoo,
+            mode: Mode::Dialling { tries: 1, next: None },
+            link: None,
+            epoch: 0,
+            footing,
+            in_tree: Zxid::ZERO,
+            unacked: VecDeque::new(),
+            history,
+            old_leader: false,
+            held: VecDeque::new(),
+            deadline: Some(now + config.init_limit),
+            config,
+        }
+    }
+
+    /// Whether clients are served.
+    pub fn is_following(&self) -> bool {
+        self.mode == Mode::Following
+    }
+
+    /// Ends the role and keeps history.
+    pub fn retire(self) -> History<Z> {
+        self.history
+    }
+
+    /// When [`Learner::on_time`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.mode {
+            Mode::Dialling { next: Some(next), .. } => Some(next),
+            _ => self.deadline,
+        }
+    }
+
+    /// The link is there.
+    pub fn on_link_up(&mut self, link: LinkId, now: Instant, fx: &mut Effects) {
+        self.link = Some(link);
+        self.mode = Mode::Greeting;
+        self.heard(now);
+        let LearnerConfig { me: sid, observer, config_version, .. } = self.config;
+        let info = LearnerInfo { sid, protocol: PROTOCOL, config_version: Some(config_version) };
+        let accepted = Zxid::new(self.footing.accepted, 0);
+        self.say(&FromLearner::Info { accepted, observer, info }, fx);
+    }
+
+    /// There is no link.
+    pub fn on_dial_failed(&mut self, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+        let Mode::Dialling { tries, .. } = self.mode else { return };
+        let next = now + RETRY;
+        if tries == TRIES || self.deadline.is_some_and(|deadline| next > deadline) {
+            return self.give_up("the leader cannot be reached", fx, order);
+        }
+        self.mode = Mode::Dialling { tries, next: Some(next) };
+    }
+
+    /// The link is gone.
+    pub fn on_link_down(&mut self, fx: &mut Effects, order: Orders<'_>) {
+        self.link = None;
+        self.give_up("the leader closed the link", fx, order);
+    }
+
+    /// Time passed.
+    pub fn on_time(&mut self, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+        if let Mode::Dialling { tries, next: Some(next) } = self.mode
+            && next <= now
+        {
+            self.mode = Mode::Dialling { tries: tries + 1, next: None };
+            order(LearnerOrder::Dial);
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            let limit = self.patience().as_millis();
+            let why = format!("the leader was not heard of for {limit} ms");
+            self.give_up(&why, fx, order);
+        }
+    }
+
+    /// The link delivered a frame.
+    pub fn on_frame(
+        &mut self,
+        frame: QuorumFrame<'_>,
+        now: Instant,
+        fx: &mut Effects,
+        order: Orders<'_>,
+    ) {
+        match (frame, self.mode) {
+            (_, Mode::Over) => {}
+            (QuorumFrame::Packet(bytes), Mode::Replacing) => self.held.push_back(bytes.into()),
+            (QuorumFrame::Packet(bytes), _) => self.on_packet(bytes, now, fx, order),
+            (QuorumFrame::Tree { bytes, last }, Mode::Loading { zxid }) => {
+                self.heard(now);
+                order(LearnerOrder::Tree { zxid, bytes, last });
+                if last {
+                    self.replace(fx);
+                }
+            }
+            (QuorumFrame::Tree { .. }, _) => self.give_up("a tree came unasked", fx, order),
+            (QuorumFrame::Nonsense { why }, _) => {
+                self.give_up(&format!("the leader sent nonsense: {why}"), fx, order);
+            }
+        }
+    }
+
+    /// What is durable of the epochs changed.
+    pub fn on_epochs(
+        &mut self,
+        accepted: u32,
+        current: u32,
+        now: Instant,
+        fx: &mut Effects,
+        order: Orders<'_>,
+    ) {
+        (self.footing.accepted, self.footing.current) = (accepted, current);
+        self.go_on(now, fx, order);
+    }
+
+    /// Everything up to a transaction is durable in the log.
+    pub fn on_durable(&mut self, zxid: Zxid, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+        if self.mode != Mode::Replacing {
+            self.footing.durable = zxid;
+            self.go_on(now, fx, order);
+        }
+    }
+
+    /// Tree and log are what the leader wanted: they end with this transaction, durably.
+    pub fn on_replaced(&mut self, last: Zxid, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+        assert_eq!(self.mode, Mode::Replacing, "nothing else was ordered");
+        self.footing.durable = last;
+        self.mode = Mode::Catching;
+        if let Some(link) = self.link {
+            fx.push(Effect::Resume { link });
+        }
+        self.heard(now);
+        while let Some(packet) = self.held.pop_front() {
+            self.on_packet(&packet, now, fx, order);
+        }
+    }
+
+    /// Answers a PING with the sessions heard of, and their timeouts in milliseconds.
+    pub fn pong(
+        &mut self,
+        zxid: Zxid,
+        touched: impl IntoIterator<Item = (SessionId, i32)>,
+        fx: &mut Effects,
+    ) {
+        let mut bytes = Vec::new();
+        if !self.zoo.has(Mutation::TouchesNotRelayed) {
+            for (session, timeout_ms) in touched {
+                Touched::put(session, timeout_ms, &mut bytes);
+            }
+        }
+        self.say(&FromLearner::Ping { zxid, touched: Touched::of(&bytes) }, fx);
+    }
+
+    /// Sends a client's request up; only while [following](Learner::is_following).
+    pub fn request(&self, request: ForwardedRequest<'_>, fx: &mut Effects) {
+        self.say(&FromLearner::Request(request), fx);
+    }
+
+    /// Asks whether a session lives; only while [following](Learner::is_following).
+    pub fn revalidate(&self, session: SessionId, timeout_ms: i32, fx: &mut Effects) {
+        self.say(&FromLearner::Revalidate { session, timeout_ms }, fx);
+    }
+
+    /// Ends it: hangs up, and has the owner elect.
+    pub fn give_up(&mut self, why: &str, fx: &mut Effects, order: Orders<'_>) {
+        if self.mode == Mode::Over {
+            return;
+        }
+        self.mode = Mode::Over;
+        self.deadline = None;
+        self.held.clear();
+        if let Some(link) = self.link {
+            fx.push(Effect::HangUp { link });
+        }
+        order(LearnerOrder::StepDown { why: why.into() });
+    }
+
+    fn say(&self, what: &FromLearner<'_>, fx: &mut Effects) {
+        if let Some(link) = self.link {
+            fx.send(link, |out| what.encode(out));
+        }
+    }
+
+    /// How long the leader may be silent.
+    ///
+    /// While it waits for its quorum it says nothing: Java's learner, which gives it `syncLimit`
+    /// there, too, leaves if another one takes long to catch up.
+    fn patience(&self) -> Duration {
+        match self.mode {
+            Mode::Following => self.config.sync_limit,
+            _ => self.config.init_limit,
+        }
+    }
+
+    /// The leader was heard of, or is being waited for from now on.
+    fn heard(&mut self, now: Instant) {
+        let waits_for_us = matches!(
+            self.mode,
+            Mode::Promising { .. } | Mode::Replacing | Mode::Settling { .. } | Mode::Over
+        );
+        self.deadline = (!waits_for_us).then_some(now + self.patience());
+    }
+
+    fn on_packet(&mut self, bytes: &[u8], now: Instant, fx: &mut Effects, order: Orders<'_>) {
+        let read = QuorumPacket::decode(&mut Reader::new(bytes));
+        let Ok(said) = read.as_ref().map_err(|e| *e).and_then(FromLeader::read) else {
+            return self.give_up("the leader sent a packet that no leader sends", fx, order);
+        };
+        let done = match (said, self.mode) {
+            (_, Mode::Over) => return,
+            (FromLeader::LeaderInfo { zxid }, Mode::Greeting) => self.promise(zxid, order),
+            (FromLeader::Diff { .. }, Mode::Choosing) => {
+                self.history.commit(self.history.last());
+                self.mode = Mode::Catching;
+                Ok(())
+            }
+            (FromLeader::Trunc { zxid }, Mode::Choosing) => self.truncate(zxid, fx, order),
+            (FromLeader::Snap { zxid }, Mode::Choosing) if self.is_possible(zxid) => {
+                self.mode = Mode::Loading { zxid };
+                Ok(())
+            }
+            (
+                _,
+                Mode::Dialling { .. }
+                | Mode::Greeting
+                | Mode::Promising { .. }
+                | Mode::Choosing
+                | Mode::Loading { .. },
+            ) => Err(misfit(&said)),
+            (FromLeader::NewLeader { zxid, config }, Mode::Catching) => {
+                self.old_leader = config.is_none();
+                self.settle(zxid)
+            }
+            (FromLeader::UpToDate, Mode::Waiting) => {
+                self.serve(fx, order);
+                Ok(())
+            }
+            (FromLeader::Proposal { zxid, entry }, _) => self.append(zxid, entry, order),
+            (FromLeader::Commit { zxid, .. }, _) => self.commit(zxid, order),
+            (FromLeader::Inform { zxid, entry, .. }, _) => self.inform(zxid, entry, order),
+            (FromLeader::Ping { zxid }, Mode::Following) => {
+                order(LearnerOrder::Pong { zxid });
+                Ok(())
+            }
+            // Before, Java's leader takes nothing but the ACK that it waits for.
+            (FromLeader::Ping { .. }, _) => Ok(()),
+            (FromLeader::Revalidated { session, valid }, Mode::Following) => {
+                order(LearnerOrder::Revalidated { session, valid });
+                Ok(())
+            }
+            (FromLeader::Sync, Mode::Following) => {
+                order(LearnerOrder::SyncAnswered);
+                Ok(())
+            }
+            _ => Err(misfit(&said)),
+        };
+        match done {
+            Ok(()) => {
+                self.heard(now);
+                self.go_on(now, fx, order);
+            }
+            Err(why) => self.give_up(&why, fx, order),
+        }
+    }
+
+    /// What waits for this server's own disk goes on, if that is ready.
+    fn go_on(&mut self, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+        match self.mode {
+            Mode::Promising { again } => self.ack_epoch(again, now, fx),
+            Mode::Settling { through, ordered } => {
+                if self.zoo.has(Mutation::ProposalsAckedEarly) {
+                    self.ack(fx);
+                }
+                self.ack_new_leader(through, ordered, now, fx, order);
+            }
+            Mode::Following => self.ack(fx),
+            _ => {}
+        }
+    }
+
+    /// LEADERINFO: promises never to follow an earlier leader.
+    fn promise(&mut self, zxid: Zxid, order: Orders<'_>) -> Result<(), String> {
+        let (epoch, accepted) = (zxid.epoch(), self.footing.accepted);
+        if epoch < accepted || epoch > i32::MAX as u32 {
+            return Err(format!("the leader's epoch is {epoch}, and {accepted} was accepted"));
+        }
+        self.epoch = epoch;
+        self.mode = Mode::Promising { again: epoch == accepted };
+        if epoch > accepted {
+            order(LearnerOrder::Accept { epoch });
+        }
+        Ok(())
+    }
+
+    fn ack_epoch(&mut self, again: bool, now: Instant, fx: &mut Effects) {
+        let last = self.history.last();
+        if self.footing.accepted != self.epoch || self.footing.durable < last {
+            return;
+        }
+        let current = (!again).then_some(self.footing.current.cast_signed());
+        self.say(&FromLearner::AckEpoch { zxid: last, current }, fx);
+        self.mode = Mode::Choosing;
+        self.heard(now);
+    }
+
+    /// Whether a transaction can be of this leader's history.
+    fn is_possible(&self, zxid: Zxid) -> bool {
+        zxid >= Zxid::ZERO && zxid.epoch() <= self.epoch
+    }
+
+    /// TRUNC: what is logged here beyond a transaction was never committed.
+    fn truncate(&mut self, to: Zxid, fx: &mut Effects, order: Orders<'_>) -> Result<(), String> {
+        let last = self.history.last();
+        if to > last || to < Zxid::ZERO {
+            return Err(format!("the leader wants the log cut at {to}, and it ends with {last}"));
+        }
+        self.history.reset(to);
+        order(LearnerOrder::Truncate { to });
+        self.replace(fx);
+        Ok(())
+    }
+
+    /// Waits for the owner to put something else in place of tree and log.
+    fn replace(&mut self, fx: &mut Effects) {
+        if let Mode::Loading { zxid } = self.mode {
+            self.history.reset(zxid);
+            self.in_tree = zxid;
+        }
+        self.mode = Mode::Replacing;
+        self.deadline = None;
+        if let Some(link) = self.link {
+            fx.push(Effect::Pause { link });
+        }
+    }
+
+    fn append(&mut self, zxid: Zxid, entry: &[u8], order: Orders<'_>) -> Result<(), String> {
+        if zxid <= self.in_tree {
+            return Ok(());
+        }
+        let last = self.history.last();
+        let header = TxnHeader::decode(&mut Reader::new(entry));
+        if !self.is_possible(zxid) || !header.is_ok_and(|header| header.zxid == zxid) {
+            return Err(format!("what was proposed as {zxid} is another transaction"));
+        }
+        if !zxid.follows(last) {
+            return Err(format!("{zxid} was proposed where what follows {last} should be"));
+        }
+        self.history.push(zxid, Arc::new(entry.to_vec()));
+        if !self.config.observer {
+            self.unacked.push_back(zxid);
+        }
+        order(LearnerOrder::Append { zxid, entry });
+        if self.zoo.has(Mutation::AppliesProposals) {
+            order(LearnerOrder::CommitTo { zxid });
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, zxid: Zxid, order: Orders<'_>) -> Result<(), String> {
+        let joining = matches!(self.mode, Mode::Settling { .. } | Mode::Waiting);
+        if zxid <= self.in_tree || joining && self.zoo.has(Mutation::JoinerDropsCommits) {
+            return Ok(());
+        }
+        match self.history.after(self.history.committed()) {
+            Some((next, _)) if next == zxid => {}
+            Some((next, _)) => return Err(format!("{zxid} was committed where {next} is next")),
+            None => return Err(format!("{zxid} was committed and never proposed")),
+        }
+        self.history.commit(zxid);
+        if self.mode == Mode::Following {
+            order(LearnerOrder::CommitTo { zxid });
+        }
+        Ok(())
+    }
+
+    fn inform(&mut self, zxid: Zxid, entry: &[u8], order: Orders<'_>) -> Result<(), String> {
+        // While it joined, the transaction may have been proposed to it.
+        if zxid > self.history.last() {
+            self.append(zxid, entry, order)?;
+        }
+        self.commit(zxid, order)
+    }
+
+    /// NEWLEADER: with what has come, this server's history is the leader's.
+    fn settle(&mut self, zxid: Zxid) -> Result<(), String> {
+        if zxid != Zxid::new(self.epoch, 0) {
+            return Err(format!("NEWLEADER came for {zxid} in epoch {}", self.epoch));
+        }
+        let needless = self.unacked.partition_point(|waiting| *waiting <= self.history.committed());
+        self.unacked.drain(..needless);
+        self.mode = Mode::Settling { through: self.history.last(), ordered: false };
+        Ok(())
+    }
+
+    fn ack_new_leader(
+        &mut self,
+        through: Zxid,
+        ordered: bool,
+        now: Instant,
+        fx: &mut Effects,
+        order: Orders<'_>,
+    ) {
+        let logged =
+            self.footing.durable >= through || self.zoo.has(Mutation::NewLeaderAckedBeforeLog);
+        let epoch = self.epoch;
+        if self.footing.current != epoch {
+            if !ordered && (logged || self.zoo.has(Mutation::EpochBeforeLog)) {
+                self.mode = Mode::Settling { through, ordered: true };
+                order(LearnerOrder::SetCurrent { epoch });
+            }
+            return;
+        }
+        if logged {
+            self.say(&FromLearner::Ack { zxid: Zxid::new(epoch, 0) }, fx);
+            self.mode = Mode::Waiting;
+            self.heard(now);
+        }
+    }
+
+    /// UPTODATE: a quorum follows this leader.
+    fn serve(&mut self, fx: &mut Effects, order: Orders<'_>) {
+        self.say(&FromLearner::Ack { zxid: Zxid::new(self.epoch, 0) }, fx);
+        self.mode = Mode::Following;
+        order(LearnerOrder::CommitTo { zxid: self.history.committed() });
+        order(LearnerOrder::Serve { old_leader: self.old_leader });
+    }
+
+    /// Acknowledges what is durable by now.
+    fn ack(&mut self, fx: &mut Effects) {
+        let durable = self.footing.durable;
+        while let Some(zxid) = self.unacked.pop_front_if(|waiting| *waiting <= durable) {
+            self.say(&FromLearner::Ack { zxid }, fx);
+        }
+    }
+}
+
+/// What is wrong with a word that came at the wrong time.
+fn misfit(said: &FromLeader<'_>) -> String {
+    format!("the leader sent {} out of turn", said.name())
+}
+
+#[cfg(test)]
+#[path = "learner_tests.rs"]
+mod tests;
