@@ -32,9 +32,10 @@
 //!   taken for a tear.
 //! - **D7: Java may come back.** At each moment the directory is one on which Java 3.9.5 starts: a
 //!   log never stands there without a snapshot before it.
-//! - **D8: what is read is written.** What a start reads of a log of ours and was never known to be
-//!   synced is written once more and synced before it is served: after a failed sync a system may
-//!   show bytes that the disk will never hold, and call a further sync a success.
+//! - **D8: what is read is written.** What a start reads of the newest log and was never known to
+//!   be synced (all of it, where no mark speaks of it) is written once more and synced before it is
+//!   served: after a failed sync a system may show bytes that the disk will never hold, and call a
+//!   further sync a success.
 
 mod epochs;
 mod plan;

@@ -455,8 +455,10 @@ impl<Z: Zoo> Recovery<Z> {
             self.order(What::Repair, FileOp::SyncDir { dir: Dir::Log }, ids, fx);
             return self.next_log(ids, fx);
         }
-        self.again = match self.mark.filter(|mark| mark.log == end.log) {
-            Some(mark) if !self.zoo.has(Mutation::RecoveredNotRewritten) => mark.synced..offset,
+        let vouched = self.mark.filter(|mark| mark.log == end.log).map(|mark| mark.synced);
+        // Where no mark of ours speaks of it, nothing vouches for any of the newest.
+        self.again = match vouched.or(end.next.is_none().then_some(0)) {
+            Some(start) if !self.zoo.has(Mutation::RecoveredNotRewritten) => start..offset,
             _ => 0..0,
         };
         self.keep_log(ids, fx);

@@ -345,15 +345,18 @@ fn what_was_never_known_to_be_synced_is_written_once_more() {
     let mut run = recover(TestDisk::new());
     run.write(8);
     let end = 16 + 8 * (entry(1).len() + 13);
-    let mark = Mark { log: Zxid(1), synced: 40 };
-    let disk = with(&run.disk, Dir::Log, MARK_NAME, |file| *file = mark.encode());
-    let again = |log: &[String]| {
-        let tail = format!(" at 40 len {}", end - 40);
-        log.iter().any(|line| line.starts_with("write ") && line.ends_with(&tail))
-    };
-    let run = recover(disk.clone());
-    assert!(run.zxid() == 8 && again(&run.disk.log), "{:?}", run.disk.log);
-    assert!(!again(&recover_with(Bug::<1>, disk).disk.log));
+    let mark = Mark { log: Zxid(1), synced: 40 }.encode();
+    let marked = with(&run.disk, Dir::Log, MARK_NAME, |file| *file = mark);
+    let rotten = with(&run.disk, Dir::Log, MARK_NAME, |file| file.fill(0xaa));
+    for (disk, start) in [(marked, 40), (rotten, 0)] {
+        let again = |log: &[String]| {
+            let tail = format!(" at {start} len {}", end - start);
+            log.iter().any(|line| line.starts_with("write ") && line.ends_with(&tail))
+        };
+        let run = recover(disk.clone());
+        assert!(run.zxid() == 8 && again(&run.disk.log), "{:?}", run.disk.log);
+        assert!(!again(&recover_with(Bug::<1>, disk).disk.log));
+    }
 }
 
 #[test]
