@@ -52,6 +52,9 @@ const MAX_UNREAD: usize = 16 << 20;
 /// Watches told in one step of a fan-out.
 const TOLD_PER_TURN: usize = 1024;
 
+/// A quota that is exceeded is told of as seldom as Java's rate limiter does.
+const QUOTA_TOLD_EVERY: Duration = Duration::from_secs(60);
+
 /// Sessions expired in one turn at most.
 const EXPIRED_PER_TURN: usize = 256;
 
@@ -81,6 +84,8 @@ pub struct Server<Z: Zoo> {
     /// What four-letter words know, and their unfinished answers.
     pub(super) talk: Talk,
     pub(super) sweep: Sweep,
+    /// When people were last told of an exceeded quota.
+    quota_told: Option<Instant>,
 }
 
 impl<Z: Zoo> Server<Z> {
@@ -110,6 +115,7 @@ impl<Z: Zoo> Server<Z> {
             stats: Stats::new(),
             talk: Talk::new(facts, &config, now),
             sweep: Sweep::new(now.mono, config.containers.check_interval_ms),
+            quota_told: None,
             config,
         }
     }
@@ -211,6 +217,7 @@ impl<Z: Zoo> Server<Z> {
     /// Ends a turn: what was staged for the log becomes a batch, unless one is under way.
     pub fn flush(&mut self, now: Now, ids: &mut Ids, fx: &mut Effects) {
         self.talk.sizes.look(ids, fx);
+        self.tell_exceeded(now.mono, fx);
         let before = self.replica.log.ordered();
         self.replica.flush(now.mono, ids, fx);
         let ordered = self.replica.log.ordered();
@@ -220,6 +227,27 @@ impl<Z: Zoo> Server<Z> {
             let begin = if same { before.counter() } else { 0 };
             self.stats.measure(Measure::BatchSize, u64::from(ordered.counter() - begin));
         }
+    }
+
+    /// Says that a quota is exceeded, but not at each request of whoever exceeds it.
+    fn tell_exceeded(&mut self, now: Instant, fx: &mut Effects) {
+        let Some((path, excess)) = self.prep.take_exceeded() else { return };
+        if self.quota_told.is_some_and(|told| now < told + QUOTA_TOLD_EVERY) {
+            return;
+        }
+        self.quota_told = Some(now);
+        let (kind, what) = (
+            if excess.hard { "hard" } else { "soft" },
+            if excess.bytes { "bytes" } else { "znodes" },
+        );
+        let text = format!(
+            "the quota of {} is exceeded: {} {what} where its {kind} limit is {}. Raise it with \
+             setquota, or see who writes there",
+            String::from_utf8_lossy(&path),
+            excess.usage,
+            excess.limit
+        );
+        fx.event(Event::Note { level: Level::Warn, text });
     }
 
     fn expire_sessions(&mut self, now: Now, fx: &mut Effects) {

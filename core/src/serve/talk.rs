@@ -263,7 +263,8 @@ impl<Z: Zoo> Figures for Server<Z> {
         };
         Some(Connection {
             peer: conn.peer,
-            reading: conn.is_read(),
+            // Who asks a word is read from no more, and of the others all have a session.
+            reading: conn.is_read() && conn.session().is_some(),
             queued: conn.queue.len(),
             session: conn.session().unwrap_or(SessionId::NONE),
             timeout_ms,

@@ -16,7 +16,7 @@ use crate::{
     id::{SessionId, Zxid},
     jute::Record,
     proto::{ErrorCode, OpCode, Request},
-    tree::{Tree, digest::DIGEST_VERSION},
+    tree::{Tree, digest::DIGEST_VERSION, quota::Excess},
     txn::{Txn, TxnDigest, TxnHeader},
     zoo::Zoo,
 };
@@ -132,6 +132,8 @@ pub struct Prepared {
 #[derive(Clone, Debug)]
 pub struct Prep<Z> {
     overlay: Overlay,
+    /// The top of a subtree and the limit of its quota that was exceeded last, untold.
+    exceeded: Option<(Vec<u8>, Excess)>,
     zoo: Z,
 }
 
@@ -146,12 +148,17 @@ struct Turn<'a> {
 impl<Z: Zoo> Prep<Z> {
     /// With nothing pending.
     pub fn new(key: Keyed, zoo: Z) -> Prep<Z> {
-        Prep { overlay: Overlay::new(key), zoo }
+        Prep { overlay: Overlay::new(key), exceeded: None, zoo }
     }
 
     /// How many changes are prepared and not yet applied.
     pub fn pending(&self) -> usize {
         self.overlay.len()
+    }
+
+    /// The quota that a request exceeded since the last call: the top of its subtree, and how.
+    pub fn take_exceeded(&mut self) -> Option<(Vec<u8>, Excess)> {
+        self.exceeded.take()
     }
 
     /// Whether a change of a znode, or of its children, is prepared and not yet applied.

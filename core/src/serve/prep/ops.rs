@@ -347,8 +347,9 @@ impl<Z: Zoo> Prep<Z> {
     }
 
     /// Hard quotas hold for what is prepared, too. (Java counts what is applied only, so that
-    /// requests in flight together can pass a limit that none of them should.)
-    fn check_quota(&self, turn: &Turn<'_>, path: &[u8], more: Usage) -> Result<(), ErrorCode> {
+    /// requests in flight together can pass a limit that none of them should.) Soft ones are only
+    /// reported.
+    fn check_quota(&mut self, turn: &Turn<'_>, path: &[u8], more: Usage) -> Result<(), ErrorCode> {
         if !turn.cx.rules.enforce_quota {
             return Ok(());
         }
@@ -357,8 +358,12 @@ impl<Z: Zoo> Prep<Z> {
         let (count, bytes) = (quota.usage.count(), quota.usage.bytes());
         quota.usage.set(b"count", count.saturating_add(pending.count));
         quota.usage.set(b"bytes", bytes.saturating_add(pending.bytes));
-        let exceeded = quota.excesses(more.bytes, more.count).any(|excess| excess.hard);
-        if exceeded { Err(ErrorCode::QuotaExceeded) } else { Ok(()) }
+        let mut refused = false;
+        for excess in quota.excesses(more.bytes, more.count) {
+            refused |= excess.hard;
+            self.exceeded = Some((quota.path.clone(), excess));
+        }
+        if refused { Err(ErrorCode::QuotaExceeded) } else { Ok(()) }
     }
 
     /// Which quota's pending usage a change counts to, while quotas are enforced.
