@@ -4,6 +4,8 @@
 mod common;
 #[path = "program/files.rs"]
 mod files;
+#[path = "program/metrics.rs"]
+mod metrics;
 
 use std::{
     fs,

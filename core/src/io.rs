@@ -136,6 +136,8 @@ pub enum Question {
     Stop,
     /// Take a snapshot now.
     Snapshot,
+    /// Tell all figures, in Prometheus' text format 0.0.4.
+    Metrics,
 }
 
 /// A folder of the data directory.

@@ -13,5 +13,6 @@ pub mod shell;
 
 mod limits;
 mod logs;
+mod metrics;
 mod pid;
 mod version;

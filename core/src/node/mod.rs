@@ -32,7 +32,7 @@ use crate::{
     hash::Keyed,
     id::{AskId, LinkId, OpId},
     io::{Effect, Effects, Exit, FileError, FileOutput, Frame, Input, Port, Question},
-    serve::{Facts, Replica, Server, whitelist, words},
+    serve::{Facts, Replica, Server, stats::Stats, whitelist, words},
     store::{Ids, LogConfig, Recovered, Recovery, RecoveryConfig},
     time::{Instant, Now},
     zoo::{Sound, Zoo},
@@ -257,6 +257,13 @@ impl<Z: Zoo> Node<Z> {
                     _ => Err(String::from("there is nothing to take a snapshot of yet")),
                 };
                 fx.push(Effect::Answer { ask, answer });
+            }
+            Question::Metrics => {
+                let text = match &mut self.mode {
+                    Mode::Serving(server) | Mode::Stopping(server) => server.metrics(self.now),
+                    _ => words::exposition(None, &Stats::new()),
+                };
+                fx.push(Effect::Answer { ask, answer: Ok(text) });
             }
         }
     }

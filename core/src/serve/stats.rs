@@ -238,6 +238,12 @@ pub struct Decimal {
     ten_thousandths: u128,
 }
 
+impl From<u64> for Decimal {
+    fn from(whole: u64) -> Decimal {
+        Decimal { ten_thousandths: u128::from(whole) * 10_000 }
+    }
+}
+
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut whole, mut part) = (self.ten_thousandths / 10_000, self.ten_thousandths % 10_000);

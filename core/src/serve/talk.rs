@@ -15,7 +15,7 @@ use super::{
     stats::Stats,
     words::{
         Answer, Conf, Connection, DEFAULT_TRACE_MASK, Ephemeral, Figures, Server as Figure,
-        Watching, Whitelist, Word, refuse,
+        Watching, Whitelist, Word, exposition, refuse,
     },
 };
 use crate::{
@@ -137,6 +137,12 @@ impl<Z: Zoo> Server<Z> {
                 self.begin_answer(link, word, now, fx);
             }
         }
+    }
+
+    /// All figures, in Prometheus' text format.
+    pub fn metrics(&mut self, now: Now) -> String {
+        self.talk.now = now;
+        exposition(Some(&self.server()), &self.stats)
     }
 
     fn begin_answer(&mut self, link: LinkId, word: Word, now: Now, fx: &mut Effects) {

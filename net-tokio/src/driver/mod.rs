@@ -29,6 +29,7 @@ use tokio::{
     sync::{
         Notify,
         mpsc::{UnboundedReceiver, unbounded_channel},
+        oneshot,
     },
     task::{LocalSet, spawn_local},
     time::{Instant as TokioInstant, sleep_until},
@@ -37,6 +38,9 @@ use tokio::{
 pub use files::Folders;
 pub(crate) use files::{Completion, Files};
 use links::{Call, Link};
+
+/// The driver's own question, which is answered by a halt.
+const STOP: AskId = AskId(0);
 
 /// How a core ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +51,12 @@ pub struct Halted {
     pub why: String,
 }
 
+/// A core's answer to an operator: text, or why not.
+pub type Answer = Result<String, String>;
+
+/// A question for the core, and where its answer goes.
+pub type Asked = (Question, oneshot::Sender<Answer>);
+
 /// What the driver needs besides the core.
 pub struct Setup {
     /// Where the files are.
@@ -55,6 +65,8 @@ pub struct Setup {
     pub listener: TcpListener,
     /// The largest packet (`jute.maxbuffer`).
     pub max_packet: u32,
+    /// Questions of operators, from other tasks.
+    pub questions: UnboundedReceiver<Asked>,
     /// Takes what the core has to tell.
     pub tell: Box<dyn FnMut(&Event)>,
 }
@@ -72,6 +84,8 @@ pub async fn run(node: Node<Sound>, setup: Setup, stop: impl Future<Output = ()>
         }),
         links: RefCell::default(),
         newest_link: Cell::new(0),
+        asked: RefCell::default(),
+        newest_ask: Cell::new(STOP.0),
         max_packet: setup.max_packet,
         origin: std::time::Instant::now(),
         flush_wanted: Cell::new(false),
@@ -88,13 +102,14 @@ pub async fn run(node: Node<Sound>, setup: Setup, stop: impl Future<Output = ()>
             spawn_local(watch_the_clock(driver.clone()));
             spawn_local(complete_files(driver.clone(), completions));
             spawn_local(accept(driver.clone(), setup.listener));
+            spawn_local(hear_questions(driver.clone(), setup.questions));
             driver.input(driver.now(), Input::Time);
             driver.want_flush();
             tokio::pin!(stop);
             tokio::select! {
                 () = driver.halt.notified() => {}
                 () = &mut stop => {
-                    let stop = Input::Ask { ask: AskId(0), question: Question::Stop };
+                    let stop = Input::Ask { ask: STOP, question: Question::Stop };
                     driver.input(driver.now(), stop);
                     driver.want_flush();
                     driver.halt.notified().await;
@@ -110,6 +125,9 @@ struct Driver {
     core: RefCell<Core>,
     links: RefCell<HashMap<LinkId, Rc<Link>>>,
     newest_link: Cell<u64>,
+    /// Who waits for an answer.
+    asked: RefCell<HashMap<AskId, oneshot::Sender<Answer>>>,
+    newest_ask: Cell<u64>,
     max_packet: u32,
     origin: std::time::Instant,
     flush_wanted: Cell<bool>,
@@ -191,9 +209,11 @@ impl Driver {
                     links.get(&link).inspect(|link| link.pause(false));
                 }
                 Effect::File { lane, op, what } => core.files.order(lane, op, what),
-                Effect::Answer { answer, .. } => {
-                    let (Ok(text) | Err(text)) = answer;
-                    (core.tell)(&Event::Note { level: Level::Info, text });
+                Effect::Answer { ask, answer } => {
+                    if let Some(asker) = self.asked.borrow_mut().remove(&ask) {
+                        // Whoever asked may have gone meanwhile.
+                        let _ = asker.send(answer);
+                    }
                 }
                 Effect::Event(event) => (core.tell)(&event),
                 Effect::Halt { exit, why } => {
@@ -281,6 +301,17 @@ async fn accept(driver: Rc<Driver>, listener: TcpListener) {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+}
+
+/// Hands operators' questions to the core.
+async fn hear_questions(driver: Rc<Driver>, mut questions: UnboundedReceiver<Asked>) {
+    while let Some((question, asker)) = questions.recv().await {
+        let ask = AskId(driver.newest_ask.get() + 1);
+        driver.newest_ask.set(ask.0);
+        driver.asked.borrow_mut().insert(ask, asker);
+        driver.input(driver.now(), Input::Ask { ask, question });
+        driver.want_flush();
     }
 }
 

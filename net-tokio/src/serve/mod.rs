@@ -17,19 +17,23 @@ use std::{
 
 use background::Herald;
 use menagerie_core::{
-    config::ServerConfig,
+    config::{Metrics, ServerConfig},
     event::Event,
     io::Exit,
     node::{self, Node},
     serve::Facts,
 };
-use tokio::{net::TcpListener, runtime::Builder, sync::oneshot};
+use tokio::{
+    net::TcpListener,
+    runtime::Builder,
+    sync::{mpsc::unbounded_channel, oneshot},
+};
 
 use crate::{
     driver::{self, Folders, Halted},
     limits,
     logs::{self, Out},
-    version,
+    metrics, version,
 };
 
 /// Why a server did not start, or stopped.
@@ -104,11 +108,20 @@ async fn drive(
     herald: &Rc<RefCell<Option<Herald>>>,
 ) -> Result<Halted, Failure> {
     let endpoint = config.clients.plain.clone().expect("configure refuses a server without one");
-    let listener = listen::bind(&endpoint, &config.clients).await?;
+    let listener = listen::clients(&endpoint, &config.clients).await?;
+    let (ask, questions) = unbounded_channel();
+    if let Metrics::Prometheus { listen: endpoint, .. } = &config.metrics {
+        let listener = listen::metrics(endpoint).await?;
+        if let Ok(address) = listener.local_addr() {
+            tracing::info!("figures for Prometheus are at http://{address}/metrics");
+        }
+        tokio::spawn(metrics::serve(listener, ask));
+    }
     let folders = Folders::new(config.data_dir.as_ref(), config.data_log_dir.as_ref());
     let setup = driver::Setup {
         folders,
         max_packet: config.requests.max_buffer,
+        questions,
         tell: tell(&listener, built_in, herald),
         listener,
     };

@@ -42,6 +42,8 @@ struct Bench {
     sent: BTreeMap<LinkId, Vec<u8>>,
     hung_up: BTreeSet<LinkId>,
     paused: BTreeSet<LinkId>,
+    /// Answers to operators.
+    answers: BTreeMap<AskId, Result<String, String>>,
     /// The most steps that one turn took.
     steps: u64,
 }
@@ -78,6 +80,7 @@ impl Bench {
             sent: BTreeMap::new(),
             hung_up: BTreeSet::new(),
             paused: BTreeSet::new(),
+            answers: BTreeMap::new(),
             steps: 0,
         }
     }
@@ -106,7 +109,10 @@ impl Bench {
                 Effect::Pause { link } => assert!(self.paused.insert(link), "it was read from"),
                 Effect::Resume { link } => assert!(self.paused.remove(&link), "it was paused"),
                 Effect::File { lane, op, what } => self.disk.order(lane, op, what),
-                Effect::Answer { .. } | Effect::Event(_) => {}
+                Effect::Answer { ask, answer } => {
+                    assert_eq!(self.answers.insert(ask, answer), None, "once");
+                }
+                Effect::Event(_) => {}
                 Effect::Dial { .. } => unreachable!("a server alone dials nobody"),
                 Effect::Halt { why, .. } => panic!("it halted: {why}"),
             }

@@ -13,6 +13,13 @@ fn ask_early(lines: &str, word: &[u8; 4]) -> String {
     bench.word(word)
 }
 
+impl Bench {
+    fn metrics(&mut self, ask: AskId) -> String {
+        self.turn(&mut [Input::Ask { ask, question: Question::Metrics }]);
+        self.answers[&ask].clone().expect("there are always some")
+    }
+}
+
 #[test]
 fn words_before_service_are_judged_by_the_whitelist_that_is_configured() {
     let not_yet = "This ZooKeeper instance is not currently serving requests\n";
@@ -161,4 +168,31 @@ fn digests_are_remembered_each_128_transactions() {
     }
     let hash = bench.word(b"hash");
     assert!(hash.starts_with("80: ") && hash.matches('\n').count() == 1, "{hash}");
+}
+
+#[test]
+fn metrics_are_told_before_service_too() {
+    let mut bench = Bench::before_its_first_turn("");
+    bench.disk_stands = true;
+    let early = bench.metrics(AskId(1));
+    assert!(bench.node.server().is_none());
+    assert!(early.contains("\ncommit_count 0.0\n"), "{early}");
+    assert!(!early.contains("znode_count"), "{early}");
+    bench.disk_goes_on();
+
+    let link = bench.dial([10, 0, 0, 1]);
+    bench.greet(link, SessionId::NONE, &[0; 16]);
+    bench.ask(link, 1, &create("/a", &[Acl::OPEN]));
+    bench.wait(7);
+    let text = bench.metrics(AskId(2));
+    for sample in [
+        "commit_count 2.0",
+        "znode_count 6.0",
+        "num_alive_connections 1.0",
+        "global_sessions 1.0",
+        "uptime 7.0",
+        "updatelatency_count 1.0",
+    ] {
+        assert!(text.contains(&format!("\n{sample}\n")), "{sample} in {text}");
+    }
 }

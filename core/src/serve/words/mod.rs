@@ -7,6 +7,7 @@
 
 mod answer;
 mod date;
+mod metrics;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -15,6 +16,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 pub use answer::{Answer, refuse};
+pub use metrics::exposition;
 
 use super::stats::{LinkStats, Stats};
 use crate::{

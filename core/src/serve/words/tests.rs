@@ -5,7 +5,10 @@ use alloc::{collections::BTreeMap, string::String, vec, vec::Vec};
 use core::time::Duration;
 
 use super::*;
-use crate::{proto::OpCode, serve::stats::Measure};
+use crate::{
+    proto::OpCode,
+    serve::stats::{Counter, Measure},
+};
 
 const VERSION: &str = "3.9.5-menagerie-0.1.0, built on 2026-02-11 20:18 UTC";
 
@@ -282,6 +285,67 @@ fn mntr_has_the_keys_that_monitors_read() {
     }
     ask(&mut world, Word::Srst);
     assert!(ask(&mut world, Word::Mntr).contains("zk_last_client_response_size\t-1\n"));
+}
+
+#[test]
+fn prometheus_reads_the_same_figures() {
+    let world = world();
+    let text = exposition(Some(&world.server()), world.stats());
+    let gauge =
+        |name, value| alloc::format!("# HELP {name} {name}\n# TYPE {name} gauge\n{name} {value}\n");
+    let first = ["avg_latency 5.0", "max_latency 10.0", "min_latency 2.0", "packets_received 6.0"];
+    let first = first.map(|sample| sample.split_once(' ').expect("name and value"));
+    let first: String = first.into_iter().map(|(name, value)| gauge(name, value)).collect();
+    assert!(text.starts_with(&first), "{text}");
+    for part in [
+        &gauge("znode_count", "6.0"),
+        &gauge("num_alive_connections", "2.0"),
+        &gauge("uptime", "5915.0"),
+        &gauge("last_client_response_size", "40.0"),
+        &gauge("connection_drop_probability", "0.0"),
+        &gauge("auth_failed_count", "0.0"),
+        "# HELP response_bytes response_bytes\n# TYPE response_bytes counter\n\
+         response_bytes 120.0\n",
+        "# HELP readlatency readlatency\n# TYPE readlatency summary\n\
+         readlatency{quantile=\"0.5\",} 4.0\nreadlatency{quantile=\"0.9\",} 10.0\n\
+         readlatency{quantile=\"0.99\",} 10.0\nreadlatency_count 3.0\nreadlatency_sum 15.0\n",
+        "# HELP fsynctime fsynctime\n# TYPE fsynctime summary\n\
+         fsynctime{quantile=\"0.5\",} NaN\nfsynctime_count 0.0\nfsynctime_sum 0.0\n",
+        "# HELP node_changed_watch_count node_changed_watch_count\n\
+         # TYPE node_changed_watch_count summary\nnode_changed_watch_count_sum 2.0\n",
+    ] {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+}
+
+#[test]
+fn every_figure_is_of_the_family_before_it() {
+    let mut world = world();
+    world.stats.reset();
+    let text = exposition(Some(&world.server()), world.stats());
+    assert!(text.contains("\nlast_client_response_size -1.0\n"), "{text}");
+    let (mut family, mut families) = ("", vec![]);
+    for line in text.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            family = help.split_once(' ').expect("name and help").0;
+            assert!(!families.contains(&family), "{family} twice");
+            families.push(family);
+        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+            assert_eq!(kind.split_once(' ').expect("name and type").0, family);
+        } else {
+            let (name, value) = line.rsplit_once(' ').expect("name and value");
+            let rest = name.strip_prefix(family).unwrap_or_else(|| panic!("{line} of {family}"));
+            let known = ["", "_count", "_sum"].contains(&rest) || rest.starts_with("{quantile=");
+            assert!(known, "{line} of {family}");
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+    assert_eq!(families.len(), 20 + Counter::ALL.len() + Measure::ALL.len() + 4);
+
+    let early = exposition(None, &Stats::new());
+    assert!(early.starts_with("# HELP connection_request_count connection_request_count\n"));
+    assert!(early.contains("\ncommit_count 0.0\n"), "{early}");
+    assert!(!early.contains("watch_count"), "{early}");
 }
 
 #[test]

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The short texts, and the single lines of the long ones.
 
-use core::fmt::Write;
+use core::fmt::{self, Write};
 
 use alloc::vec::Vec;
 
 use super::{Conf, Connection, Figures, LinkStats, Server, SessionId};
 use crate::{
     proto::EventKind,
-    serve::stats::{Counter, Measure, Stats},
+    serve::stats::{Counter, Decimal, Measure, Stats},
 };
 
 /// Bytes that text is written to; writing to memory cannot fail.
 pub(super) struct Out<'a>(pub &'a mut Vec<u8>);
 
 impl Write for Out<'_> {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.extend_from_slice(text.as_bytes());
         Ok(())
     }
@@ -101,44 +101,72 @@ pub(super) fn watches(server: &Server<'_>, out: &mut Vec<u8>) {
 pub(super) fn monitor(server: &Server<'_>, stats: &Stats, out: &mut Vec<u8>) {
     put!(out, "zk_version\t{}\n", server.version);
     put!(out, "zk_server_state\t{}\n", server.mode);
-    gauges(server, stats, out);
+    gauges(server, stats, &mut |name, value| put!(out, "zk_{name}\t{value}\n"));
     for &counter in Counter::ALL {
         put!(out, "zk_{}\t{}\n", counter.name(), stats.counted(counter));
     }
     for &measure in Measure::ALL {
         distribution(measure, stats, out);
     }
-    let told = ["created", "deleted", "changed", "children"];
-    for (kind, name) in EventKind::ALL.iter().zip(told) {
-        let sum = server.watches.told[*kind as usize - 1];
-        put!(out, "zk_sum_node_{name}_watch_count\t{sum}\n");
+    told(server, &mut |name, sum| put!(out, "zk_sum_node_{name}_watch_count\t{sum}\n"));
+}
+
+/// What a gauge stands at.
+pub(super) enum Value {
+    Whole(i64),
+    Part(Decimal),
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Whole(n) => n.fmt(f),
+            Value::Part(part) => part.fmt(f),
+        }
     }
 }
 
-fn gauges(server: &Server<'_>, stats: &Stats, out: &mut Vec<u8>) {
-    let latency = &stats.latency;
-    put!(out, "zk_avg_latency\t{}\n", latency.mean(1_000));
-    put!(out, "zk_max_latency\t{}\n", latency.max(1_000));
-    put!(out, "zk_min_latency\t{}\n", latency.min(1_000));
-    put!(out, "zk_packets_received\t{}\n", stats.packets_received);
-    put!(out, "zk_packets_sent\t{}\n", stats.packets_sent);
-    put!(out, "zk_num_alive_connections\t{}\n", server.connections);
-    put!(out, "zk_outstanding_requests\t{}\n", server.outstanding);
-    put!(out, "zk_uptime\t{}\n", server.now.mono.since(server.since).as_millis());
-    put!(out, "zk_znode_count\t{}\n", server.nodes);
-    put!(out, "zk_watch_count\t{}\n", server.watches.all_watches);
-    put!(out, "zk_ephemerals_count\t{}\n", server.ephemerals);
-    put!(out, "zk_approximate_data_size\t{}\n", server.data_size);
-    put!(out, "zk_global_sessions\t{}\n", server.sessions);
-    put!(out, "zk_local_sessions\t0\n");
+/// The gauges, under Java's names.
+pub(super) fn gauges(
+    server: &Server<'_>,
+    stats: &Stats,
+    give: &mut impl FnMut(&'static str, Value),
+) {
+    let (latency, sizes) = (&stats.latency, &stats.response_size);
+    give("avg_latency", Value::Part(latency.mean(1_000)));
+    give("max_latency", whole(latency.max(1_000)));
+    give("min_latency", whole(latency.min(1_000)));
+    give("packets_received", whole(stats.packets_received));
+    give("packets_sent", whole(stats.packets_sent));
+    give("num_alive_connections", whole(server.connections));
+    give("outstanding_requests", whole(server.outstanding));
+    give("uptime", whole(server.now.mono.since(server.since).as_millis()));
+    give("znode_count", whole(server.nodes));
+    give("watch_count", whole(server.watches.all_watches));
+    give("ephemerals_count", whole(server.ephemerals));
+    give("approximate_data_size", whole(server.data_size));
+    give("global_sessions", whole(server.sessions));
+    give("local_sessions", Value::Whole(0));
     if let Some((open, max)) = server.files {
-        put!(out, "zk_open_file_descriptor_count\t{open}\n");
-        put!(out, "zk_max_file_descriptor_count\t{max}\n");
+        give("open_file_descriptor_count", whole(open));
+        give("max_file_descriptor_count", whole(max));
     }
-    put!(out, "zk_connection_drop_probability\t0.0\n");
-    put!(out, "zk_last_client_response_size\t{}\n", stats.response_size.last);
-    put!(out, "zk_max_client_response_size\t{}\n", stats.response_size.max);
-    put!(out, "zk_min_client_response_size\t{}\n", stats.response_size.min);
+    give("connection_drop_probability", Value::Part(Decimal::from(0)));
+    give("last_client_response_size", Value::Whole(sizes.last));
+    give("max_client_response_size", Value::Whole(sizes.max));
+    give("min_client_response_size", Value::Whole(sizes.min));
+}
+
+fn whole(n: impl TryInto<i64>) -> Value {
+    Value::Whole(n.try_into().unwrap_or(i64::MAX))
+}
+
+/// How many watches were told of each kind of change.
+pub(super) fn told(server: &Server<'_>, give: &mut impl FnMut(&'static str, u64)) {
+    let names = ["created", "deleted", "changed", "children"];
+    for (kind, name) in EventKind::ALL.iter().zip(names) {
+        give(name, server.watches.told[*kind as usize - 1]);
+    }
 }
 
 fn distribution(measure: Measure, stats: &Stats, out: &mut Vec<u8>) {
