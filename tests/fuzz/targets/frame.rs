@@ -49,6 +49,7 @@ fn cut(limit: u32, how: u8, stream: &[u8]) -> Vec<Owned> {
                 Frame::Word(word) => Owned::Word(word),
                 Frame::Oversized { len, head } => Owned::Oversized(len, head.into()),
                 Frame::Nonsense { len } => Owned::Nonsense(len),
+                Frame::Tree { .. } | Frame::Broken { .. } => unreachable!("no client's frame"),
             });
         });
     }

@@ -84,7 +84,7 @@ impl World {
         let framer = ClientFramer::new(4096);
         self.lines.push(Line { id, framer, up: true, xid: 0, unsent: 0 });
         let peer = "127.0.0.1:1".parse().expect("an address");
-        self.input(Input::LinkUp { link: id, port: Port::Client, peer });
+        self.input(Input::LinkUp { link: id, port: Port::Client, peer, dialled: None });
     }
 
     fn run(&mut self, mut script: &[u8]) {
@@ -182,6 +182,7 @@ impl World {
                     assert!(event.level() != Level::Error, "{event}");
                     assert!(!matches!(event, Event::TornTail { .. }), "{event}");
                 }
+                Effect::Dial { .. } => unreachable!("a server alone dials nobody"),
                 Effect::Halt { why, .. } => panic!("it halted: {why}"),
                 Effect::Pause { .. } | Effect::Resume { .. } | Effect::Answer { .. } => {}
             }
@@ -220,7 +221,7 @@ impl World {
         let peer = "127.0.0.1:2".parse().expect("an address");
         let link = LinkId(BYSTANDER);
         self.told.clear();
-        self.input(Input::LinkUp { link, port: Port::Client, peer });
+        self.input(Input::LinkUp { link, port: Port::Client, peer, dialled: None });
         let frame = menagerie_core::io::Frame::Word(word);
         self.input(Input::Frame { link, frame });
         self.settle();

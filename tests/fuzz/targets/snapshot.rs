@@ -11,7 +11,10 @@ use menagerie_core::{
     hash::Keyed,
     id::SessionId,
     jute::Malformed,
-    log::{SnapshotFault, SnapshotReader, SnapshotSeal, SnapshotSink, SnapshotTail, TreeDigest},
+    log::{
+        SnapshotFault, SnapshotReader, SnapshotSeal, SnapshotSink, SnapshotTail, TailForm,
+        TreeDigest,
+    },
     tree::{Loader, Tree},
 };
 use menagerie_fuzz::{assert_survives, pieces, within, written};
@@ -75,7 +78,7 @@ fn assert_sealed(how: u8, sessions: &[(SessionId, i32)], bytes: &[u8], tree: &Tr
     seal.cover(&file);
     let zxid = tree.stored_stat(tree.root()).pzxid;
     let digest = TreeDigest { zxid, version: TreeDigest::VERSION, digest: tree.digest() };
-    seal.end(digest, &mut file);
+    seal.end(digest, TailForm::default(), &mut file);
     let (into, tail) = read(how, &file);
     assert_eq!(tail, Ok(SnapshotTail { digest: Some(digest), last: Some(zxid) }));
     assert_eq!(into.sessions, sessions);
