@@ -193,6 +193,8 @@ impl<Z: Zoo> Node<Z> {
                 preallocate: storage.prealloc_bytes,
                 roll_beyond: storage.log_size_limit,
             },
+            locked: false,
+            upto: None,
         };
         let recovery = Recovery::start(self.zoo, config, &mut self.ids, fx);
         self.mode = Mode::Recovering(Box::new(recovery));

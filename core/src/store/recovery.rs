@@ -11,6 +11,10 @@
 //! served (D7): so a fresh directory gets its `snapshot.0`, and one of ZooKeeper 3.4 with logs
 //! alone becomes one on which Java 3.9 starts. Reading is done in pieces; the next one is ordered
 //! before the last one is worked on.
+//!
+//! A directory can be read again, up to a ceiling: [`ceiling`] says how what is beyond goes.
+
+mod ceiling;
 
 use alloc::{collections::VecDeque, string::String, sync::Arc, vec::Vec};
 use core::ops::Range;
@@ -53,6 +57,10 @@ pub struct RecoveryConfig {
     pub tail: TailForm,
     /// For the writer of the log that goes on from here.
     pub log: LogConfig,
+    /// Whether this process holds the lock already: it has read the directory before.
+    pub locked: bool,
+    /// The last transaction to keep (D9); none to keep all. What was found may end before it.
+    pub upto: Option<Zxid>,
 }
 
 /// What was in the data directory.
@@ -131,6 +139,8 @@ pub struct Recovery<Z: Zoo> {
     snapshot: Option<Zxid>,
     /// The logs to read; the first is being read.
     logs: VecDeque<Zxid>,
+    /// The logs that begin beyond the ceiling, oldest first.
+    beyond: Vec<Zxid>,
     scanner: LogScanner,
     /// The last good transaction in the log being read, or the one before its name's.
     seen: Zxid,
@@ -161,6 +171,7 @@ impl<Z: Zoo> Recovery<Z> {
             state: Replay::empty(config.hash),
             snapshot: None,
             logs: VecDeque::new(),
+            beyond: Vec::new(),
             scanner: LogScanner::new(0),
             seen: Zxid::ZERO,
             again: 0..0,
@@ -170,8 +181,10 @@ impl<Z: Zoo> Recovery<Z> {
         };
         let make = config.make;
         recovery.order(What::Root, FileOp::List { dir: Dir::Root, make }, ids, fx);
-        let lock = FileOp::Lock { dir: Dir::Root, name: LOCK_NAME.into() };
-        recovery.order(What::Lock, lock, ids, fx);
+        if !config.locked {
+            let lock = FileOp::Lock { dir: Dir::Root, name: LOCK_NAME.into() };
+            recovery.order(What::Lock, lock, ids, fx);
+        }
         recovery.order(What::SnapNames, FileOp::List { dir: Dir::Snap, make }, ids, fx);
         recovery.order(What::LogNames, FileOp::List { dir: Dir::Log, make }, ids, fx);
         recovery
@@ -270,8 +283,7 @@ impl<Z: Zoo> Recovery<Z> {
             What::Nothing => {}
             What::SnapshotOpen | What::SnapshotEnd | What::SnapshotPiece => {
                 self.lane = ids.lane();
-                let stale = self.wait.drain(..).map(|(op, _)| op);
-                self.stale.extend(stale);
+                self.disregard();
                 self.reject(&error.text, ids, fx);
             }
             What::Lock if error.kind == FileErrorKind::Locked => {
@@ -292,6 +304,12 @@ impl<Z: Zoo> Recovery<Z> {
         fx.file(self.lane, op, file_op);
     }
 
+    /// How the operations under way end no longer matters.
+    fn disregard(&mut self) {
+        let stale = self.wait.drain(..).map(|(op, _)| op);
+        self.stale.extend(stale);
+    }
+
     /// D5: stops the server.
     fn stop(&mut self, why: String, fx: &mut Effects) {
         if !core::mem::replace(&mut self.halted, true) {
@@ -303,6 +321,9 @@ impl<Z: Zoo> Recovery<Z> {
         match Plan::of(&self.snap_names, log_names, self.config.separate) {
             Ok(plan) => self.plan = plan,
             Err(why) => return self.stop(words::mixed(why), fx),
+        }
+        if let Some(why) = self.contradiction() {
+            return self.stop(why, fx);
         }
         if !self.plan.mark {
             return self.next_snapshot(ids, fx);
@@ -353,8 +374,7 @@ impl<Z: Zoo> Recovery<Z> {
     fn reject(&mut self, why: &str, ids: &mut Ids, fx: &mut Effects) {
         let text = words::rejected(&snapshot_name(self.candidate()), why);
         fx.event(Event::Note { level: Level::Warn, text });
-        let stale = self.wait.drain(..).map(|(op, _)| op);
-        self.stale.extend(stale);
+        self.disregard();
         self.close(ids, fx);
         self.next_snapshot(ids, fx);
     }
@@ -386,6 +406,7 @@ impl<Z: Zoo> Recovery<Z> {
         if let Some(lost) = self.plan.lost_log(self.mark) {
             return self.stop(words::lost(&log_name(lost)), fx);
         }
+        self.part_logs();
         self.logs = self.plan.logs_after(self.state.last).iter().copied().collect();
         if self.zoo.has(Mutation::ReplayStartsLate) {
             self.state.last = self.state.last.next();
@@ -409,6 +430,11 @@ impl<Z: Zoo> Recovery<Z> {
         loop {
             match self.scanner.step() {
                 Step::Need => return,
+                Step::Record { offset, zxid, .. }
+                    if self.config.upto.is_some_and(|upto| zxid > upto) =>
+                {
+                    return self.end_at_ceiling(offset, ids, fx);
+                }
                 Step::Record { offset, zxid, entry } => {
                     if let Err(how) = self.state.replay(zxid, entry, fx) {
                         let log = self.logs.front().copied().unwrap_or_default();
@@ -425,7 +451,7 @@ impl<Z: Zoo> Recovery<Z> {
                         offset,
                         ending,
                         last: self.seen,
-                        next: self.logs.front().copied(),
+                        next: self.logs.front().or(self.beyond.first()).copied(),
                     };
                     return self.end_log(end, ids, fx);
                 }
@@ -435,8 +461,7 @@ impl<Z: Zoo> Recovery<Z> {
 
     fn end_log(&mut self, end: LogEnd, ids: &mut Ids, fx: &mut Effects) {
         let (name, file, offset) = (log_name(end.log), self.source.file, end.offset);
-        let stale = self.wait.drain(..).map(|(op, _)| op);
-        self.stale.extend(stale);
+        self.disregard();
         let verdict = end.judge(self.mark);
         match &verdict {
             Verdict::Rot(how) => return self.stop(words::rot(&name, offset, end.last, how), fx),
@@ -455,13 +480,18 @@ impl<Z: Zoo> Recovery<Z> {
             self.order(What::Repair, FileOp::SyncDir { dir: Dir::Log }, ids, fx);
             return self.next_log(ids, fx);
         }
-        let vouched = self.mark.filter(|mark| mark.log == end.log).map(|mark| mark.synced);
+        self.vouch(end.log, offset, end.next.is_none());
+        self.keep_log(ids, fx);
+    }
+
+    /// Finds out which bytes of a log that is kept up to `end` are to be written once more.
+    fn vouch(&mut self, log: Zxid, end: u64, newest: bool) {
+        let vouched = self.mark.filter(|mark| mark.log == log).map(|mark| mark.synced);
         // Where no mark of ours speaks of it, nothing vouches for any of the newest.
-        self.again = match vouched.or(end.next.is_none().then_some(0)) {
-            Some(start) if !self.zoo.has(Mutation::RecoveredNotRewritten) => start..offset,
+        self.again = match vouched.or(newest.then_some(0)) {
+            Some(start) if !self.zoo.has(Mutation::RecoveredNotRewritten) => start..end,
             _ => 0..0,
         };
-        self.keep_log(ids, fx);
     }
 
     /// A process that died leaves behind what reads show and the disk does not have. It is about to
@@ -502,6 +532,7 @@ impl<Z: Zoo> Recovery<Z> {
             let compressed = self.plan.compressed().is_some_and(|newest| newest == name);
             return self.stop(words::log_too_short(&name, last, compressed), fx);
         }
+        self.remove_beyond(ids, fx);
         if self.snapshot.is_some() {
             return self.tidy(ids, fx);
         }
@@ -529,6 +560,7 @@ impl<Z: Zoo> Recovery<Z> {
             let mark = Mark { log: Zxid::ZERO, synced: 0 };
             self.mark_file = Some(self.create(Dir::Log, MARK_NAME, mark.encode(), ids, fx));
         }
+        self.lower_mark(ids, fx);
         self.order(What::Repair, FileOp::SyncDir { dir: Dir::Log }, ids, fx);
         self.order(What::Tidied, FileOp::SyncDir { dir: Dir::Snap }, ids, fx);
     }

@@ -18,7 +18,7 @@ macro_rules! fixture {
     };
 }
 
-type Files = [(&'static str, &'static [u8])];
+pub(super) type Files = [(&'static str, &'static [u8])];
 
 const V34: &Files = &[
     fixture!("3.4.6", "log.1"),
@@ -33,7 +33,7 @@ const V38: &Files = &[
     fixture!("3.8.0", "log.19"),
     fixture!("3.8.0", "snapshot.1b"),
 ];
-const V39: &Files = &[
+pub(super) const V39: &Files = &[
     fixture!("3.9.5", "log.1"),
     fixture!("3.9.5", "log.15"),
     fixture!("3.9.5", "log.18"),
@@ -42,7 +42,7 @@ const V39: &Files = &[
 ];
 
 /// A directory for both, as it is unless dataLogDir says otherwise: the test disk keeps two.
-fn disk(files: &Files) -> TestDisk {
+pub(super) fn disk(files: &Files) -> TestDisk {
     let mut disk = TestDisk::new();
     for (name, bytes) in files {
         let dir = if name.starts_with("log.") { Dir::Log } else { Dir::Snap };
@@ -51,22 +51,24 @@ fn disk(files: &Files) -> TestDisk {
     disk
 }
 
-const CONFIG: RecoveryConfig = RecoveryConfig {
+pub(super) const CONFIG: RecoveryConfig = RecoveryConfig {
     hash: Keyed::new((3, 4)),
     separate: true,
     make: true,
     tail: TailForm { digest: true, last: true },
     log: LogConfig { sync: true, preallocate: 0, roll_beyond: None },
+    locked: false,
+    upto: None,
 };
 
 /// Where a recovery came to.
-struct Run<Z: Zoo = Sound> {
-    disk: TestDisk,
-    recovered: Option<Recovered<Z>>,
-    ids: Ids,
+pub(super) struct Run<Z: Zoo = Sound> {
+    pub(super) disk: TestDisk,
+    pub(super) recovered: Option<Recovered<Z>>,
+    pub(super) ids: Ids,
 }
 
-fn recover(disk: TestDisk) -> Run {
+pub(super) fn recover(disk: TestDisk) -> Run {
     recover_with(Sound, disk)
 }
 
@@ -88,41 +90,57 @@ fn recover_with<Z: Zoo>(zoo: Z, mut disk: TestDisk) -> Run<Z> {
 }
 
 impl<Z: Zoo> Run<Z> {
-    fn served(&self) -> &Recovered<Z> {
+    pub(super) fn served(&self) -> &Recovered<Z> {
         self.recovered.as_ref().unwrap_or_else(|| panic!("{:?}", self.disk.halted))
     }
 
-    fn zxid(&self) -> i64 {
+    pub(super) fn zxid(&self) -> i64 {
         self.served().zxid.0
     }
 
     /// Why the server stopped.
-    fn why(&self) -> &str {
+    pub(super) fn why(&self) -> &str {
         let (exit, why) = self.disk.halted.as_ref().expect("it stops");
         assert_eq!(*exit, Exit::DataDir);
         why
     }
 
     /// Everything a client could see, and what it could not.
-    fn digest(&self) -> (i64, u64, SessionTimeouts) {
+    pub(super) fn digest(&self) -> (i64, u64, SessionTimeouts) {
         let served = self.served();
         (served.zxid.0, served.tree.digest(), served.sessions.clone())
     }
 
-    fn warnings(&self) -> Vec<String> {
+    pub(super) fn warnings(&self) -> Vec<String> {
         let loud = self.disk.events.iter().filter(|event| event.level() >= Level::Warn);
         loud.map(ToString::to_string).collect()
     }
 
     /// Writes transactions up to `last` as a server would.
-    fn write(&mut self, last: i64) {
+    pub(super) fn write(&mut self, last: i64) {
+        let from = self.served().log.appended().0 + 1;
+        self.log(from..=last, &[]);
+    }
+
+    /// Writes these transactions; some of them begin a log.
+    pub(super) fn log(&mut self, zxids: impl IntoIterator<Item = i64>, begin: &[i64]) {
         let mut fx = Effects::new();
         let served = self.recovered.as_mut().expect("it serves");
-        for zxid in served.log.appended().0 + 1..=last {
+        for zxid in zxids {
+            if begin.contains(&zxid) {
+                served.log.roll();
+            }
             served.log.append(Zxid(zxid), &entry(zxid));
             served.log.flush(&mut self.ids, &mut fx);
             self.disk.take(&mut fx);
         }
+        self.rest();
+    }
+
+    /// Lets the log come to rest.
+    pub(super) fn rest(&mut self) {
+        let mut fx = Effects::new();
+        let served = self.recovered.as_mut().expect("it serves");
         while let Some(done) = self.disk.step(false) {
             let result = done.result.as_ref().map(|done| done.view()).map_err(Clone::clone);
             served.log.on_file(done.op, &result, &mut self.ids, &mut fx);
@@ -132,7 +150,7 @@ impl<Z: Zoo> Run<Z> {
     }
 }
 
-fn entry(zxid: i64) -> Vec<u8> {
+pub(super) fn entry(zxid: i64) -> Vec<u8> {
     let header = TxnHeader { session: SessionId(9), cxid: 1, zxid: Zxid(zxid), time: 1, op: 1 };
     let path = format!("/made-{zxid}");
     let kind = TxnKind::Plain { ephemeral: false, create2: false };
@@ -149,7 +167,12 @@ fn entry(zxid: i64) -> Vec<u8> {
 }
 
 /// The files of `disk` and one changed.
-fn with(disk: &TestDisk, dir: Dir, name: &str, change: impl FnOnce(&mut Vec<u8>)) -> TestDisk {
+pub(super) fn with(
+    disk: &TestDisk,
+    dir: Dir,
+    name: &str,
+    change: impl FnOnce(&mut Vec<u8>),
+) -> TestDisk {
     let mut disk = disk.crash(|| true);
     let mut bytes = disk.file(dir, name).expect("a file to change").to_vec();
     change(&mut bytes);
@@ -432,10 +455,10 @@ fn our_log_of_java_s_transactions_is_java_s_log() {
 }
 
 /// A small generator for choices; not for anything that matters.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn below(&mut self, n: u64) -> u64 {
+    pub(super) fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
         (self.0 >> 33) % n
     }

@@ -135,6 +135,11 @@ impl TestDisk {
         self.queue.push_back((lane, op, what));
     }
 
+    /// How many files are open.
+    pub(crate) fn open_files(&self) -> usize {
+        self.open.len()
+    }
+
     pub(crate) fn waiting(&self) -> usize {
         self.queue.len()
     }

@@ -75,6 +75,28 @@ pub(super) fn lost(log: &str) -> String {
     )
 }
 
+pub(super) fn beyond(snapshot: &str, upto: Zxid) -> String {
+    format!(
+        "{snapshot} holds transactions after {upto}, and the leader's history does not: this \
+         server's data is of another history than the leader's. Nothing was changed. If the other \
+         servers are right, move the folder version-2 away: this server then gets its data from \
+         them. If this one is, stop the others before they take more writes, and restore their \
+         data from this server's"
+    )
+}
+
+pub(super) fn overlap(next: &str) -> String {
+    format!("what follows goes further than {next}, which is the next log")
+}
+
+pub(super) fn cut_beyond(log: &str, last: Zxid) -> String {
+    format!("{log} is cut behind transaction {last}: what follows was never committed")
+}
+
+pub(super) fn removed_beyond(log: &str) -> String {
+    format!("{log} is removed: nothing in it was ever committed")
+}
+
 pub(super) fn log_too_short(snapshot: &str, last: Zxid, compressed: bool) -> String {
     let unread = if compressed {
         "is compressed: start Java ZooKeeper once without snapshot.compression.method, and it \

@@ -229,6 +229,20 @@ impl<Z: Zoo> LogWriter<Z> {
         }
     }
 
+    /// Closes the files, once no record will come any more. [`LogWriter::is_idle`] again when that
+    /// is done; a failure of it is of no matter.
+    ///
+    /// # Panics
+    /// Unless [`LogWriter::is_idle`].
+    pub fn close(&mut self, ids: &mut Ids, fx: &mut Effects) {
+        assert!(self.is_idle(), "the log is closed at rest");
+        let logs = self.current.take().map(|current| current.file);
+        let logs = logs.into_iter().chain(self.retiring.drain(..).map(|(file, _)| file));
+        for file in logs.chain([self.mark_file]).collect::<Vec<_>>() {
+            self.chore(Chore::Retire, FileOp::Close { file }, ids, fx);
+        }
+    }
+
     /// An operation of this machine ended. True if [`LogWriter::durable`] moved.
     pub fn on_file(
         &mut self,
