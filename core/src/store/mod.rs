@@ -3,9 +3,9 @@
 //!
 //! [`Recovery`] reads it at start, [`LogWriter`] makes transactions durable, [`Snapshotter`] writes
 //! the tree beside a running service, [`Purge`] removes what is no longer needed, [`Epochs`] keeps
-//! what a member of an ensemble has promised. Each emits [`FileOp`](crate::io::FileOp)s and hears
-//! of their completions; the owner of the machines offers it each completion whose operation it
-//! [owns](LogWriter::owns).
+//! what a member of an ensemble has promised, [`Install`] puts a leader's tree in the place of its
+//! own. Each emits [`FileOp`](crate::io::FileOp)s and hears of their completions; the owner of the
+//! machines offers it each completion whose operation it [owns](LogWriter::owns).
 //!
 //! # The laws of durability
 //!
@@ -38,9 +38,11 @@
 //!   further sync a success.
 //! - **D9: history loses only its end.** What a leader says was never committed goes from the end
 //!   on, the newest first, each step durable before the next. A snapshot holds only what was
-//!   committed: where one reaches further than the leader's history, D5 applies.
+//!   committed: where one reaches further than the leader's history, D5 applies. A tree that takes the place of all is durable
+//!   as a snapshot before anything goes.
 
 mod epochs;
+mod install;
 mod plan;
 mod purge;
 mod recovery;
@@ -53,6 +55,7 @@ mod writer;
 pub(crate) mod test_disk;
 
 pub use epochs::{EpochReader, Epochs};
+pub use install::Install;
 pub use purge::{LEAST_RETAINED, Purge, PurgeNews};
 pub use recovery::{LOCK_NAME, Recovered, Recovery, RecoveryConfig};
 pub use replay::SessionTimeouts;

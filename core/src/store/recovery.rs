@@ -611,4 +611,4 @@ impl<Z: Zoo> Recovery<Z> {
 
 #[cfg(test)]
 #[path = "recovery_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -18,7 +18,7 @@ macro_rules! fixture {
     };
 }
 
-pub(super) type Files = [(&'static str, &'static [u8])];
+pub(in crate::store) type Files = [(&'static str, &'static [u8])];
 
 const V34: &Files = &[
     fixture!("3.4.6", "log.1"),
@@ -33,7 +33,7 @@ const V38: &Files = &[
     fixture!("3.8.0", "log.19"),
     fixture!("3.8.0", "snapshot.1b"),
 ];
-pub(super) const V39: &Files = &[
+pub(in crate::store) const V39: &Files = &[
     fixture!("3.9.5", "log.1"),
     fixture!("3.9.5", "log.15"),
     fixture!("3.9.5", "log.18"),
@@ -42,7 +42,7 @@ pub(super) const V39: &Files = &[
 ];
 
 /// A directory for both, as it is unless dataLogDir says otherwise: the test disk keeps two.
-pub(super) fn disk(files: &Files) -> TestDisk {
+pub(in crate::store) fn disk(files: &Files) -> TestDisk {
     let mut disk = TestDisk::new();
     for (name, bytes) in files {
         let dir = if name.starts_with("log.") { Dir::Log } else { Dir::Snap };
@@ -51,7 +51,7 @@ pub(super) fn disk(files: &Files) -> TestDisk {
     disk
 }
 
-pub(super) const CONFIG: RecoveryConfig = RecoveryConfig {
+pub(in crate::store) const CONFIG: RecoveryConfig = RecoveryConfig {
     hash: Keyed::new((3, 4)),
     separate: true,
     make: true,
@@ -62,13 +62,13 @@ pub(super) const CONFIG: RecoveryConfig = RecoveryConfig {
 };
 
 /// Where a recovery came to.
-pub(super) struct Run<Z: Zoo = Sound> {
-    pub(super) disk: TestDisk,
-    pub(super) recovered: Option<Recovered<Z>>,
-    pub(super) ids: Ids,
+pub(in crate::store) struct Run<Z: Zoo = Sound> {
+    pub(in crate::store) disk: TestDisk,
+    pub(in crate::store) recovered: Option<Recovered<Z>>,
+    pub(in crate::store) ids: Ids,
 }
 
-pub(super) fn recover(disk: TestDisk) -> Run {
+pub(in crate::store) fn recover(disk: TestDisk) -> Run {
     recover_with(Sound, disk)
 }
 
@@ -90,40 +90,40 @@ fn recover_with<Z: Zoo>(zoo: Z, mut disk: TestDisk) -> Run<Z> {
 }
 
 impl<Z: Zoo> Run<Z> {
-    pub(super) fn served(&self) -> &Recovered<Z> {
+    pub(in crate::store) fn served(&self) -> &Recovered<Z> {
         self.recovered.as_ref().unwrap_or_else(|| panic!("{:?}", self.disk.halted))
     }
 
-    pub(super) fn zxid(&self) -> i64 {
+    pub(in crate::store) fn zxid(&self) -> i64 {
         self.served().zxid.0
     }
 
     /// Why the server stopped.
-    pub(super) fn why(&self) -> &str {
+    pub(in crate::store) fn why(&self) -> &str {
         let (exit, why) = self.disk.halted.as_ref().expect("it stops");
         assert_eq!(*exit, Exit::DataDir);
         why
     }
 
     /// Everything a client could see, and what it could not.
-    pub(super) fn digest(&self) -> (i64, u64, SessionTimeouts) {
+    pub(in crate::store) fn digest(&self) -> (i64, u64, SessionTimeouts) {
         let served = self.served();
         (served.zxid.0, served.tree.digest(), served.sessions.clone())
     }
 
-    pub(super) fn warnings(&self) -> Vec<String> {
+    pub(in crate::store) fn warnings(&self) -> Vec<String> {
         let loud = self.disk.events.iter().filter(|event| event.level() >= Level::Warn);
         loud.map(ToString::to_string).collect()
     }
 
     /// Writes transactions up to `last` as a server would.
-    pub(super) fn write(&mut self, last: i64) {
+    pub(in crate::store) fn write(&mut self, last: i64) {
         let from = self.served().log.appended().0 + 1;
         self.log(from..=last, &[]);
     }
 
     /// Writes these transactions; some of them begin a log.
-    pub(super) fn log(&mut self, zxids: impl IntoIterator<Item = i64>, begin: &[i64]) {
+    pub(in crate::store) fn log(&mut self, zxids: impl IntoIterator<Item = i64>, begin: &[i64]) {
         let mut fx = Effects::new();
         let served = self.recovered.as_mut().expect("it serves");
         for zxid in zxids {
@@ -137,8 +137,32 @@ impl<Z: Zoo> Run<Z> {
         self.rest();
     }
 
+    /// Reads the directory of this running process again, up to a ceiling; `look` sees the disk
+    /// after each operation.
+    pub(in crate::store) fn again(mut self, upto: i64, mut look: impl FnMut(&TestDisk)) -> Run {
+        let (mut ids, mut fx) = (self.ids.clone(), Effects::new());
+        self.recovered.as_mut().expect("it serves").log.close(&mut ids, &mut fx);
+        self.disk.take(&mut fx);
+        self.rest();
+        assert!(self.served().log.is_idle() && self.disk.open_files() == 0, "all is closed");
+        let Run { mut disk, .. } = self;
+        disk.log.clear();
+        disk.events.clear();
+        let config = RecoveryConfig { locked: true, upto: Some(Zxid(upto)), ..CONFIG };
+        let mut recovery = Recovery::start(Sound, config, &mut ids, &mut fx);
+        let mut recovered = None;
+        disk.take(&mut fx);
+        while let Some(done) = disk.step(false) {
+            let result = done.result.as_ref().map(|done| done.view()).map_err(Clone::clone);
+            recovered = recovered.or(recovery.on_file(done.op, &result, &mut ids, &mut fx));
+            disk.take(&mut fx);
+            look(&disk);
+        }
+        Run { disk, recovered, ids }
+    }
+
     /// Lets the log come to rest.
-    pub(super) fn rest(&mut self) {
+    pub(in crate::store) fn rest(&mut self) {
         let mut fx = Effects::new();
         let served = self.recovered.as_mut().expect("it serves");
         while let Some(done) = self.disk.step(false) {
@@ -150,7 +174,7 @@ impl<Z: Zoo> Run<Z> {
     }
 }
 
-pub(super) fn entry(zxid: i64) -> Vec<u8> {
+pub(in crate::store) fn entry(zxid: i64) -> Vec<u8> {
     let header = TxnHeader { session: SessionId(9), cxid: 1, zxid: Zxid(zxid), time: 1, op: 1 };
     let path = format!("/made-{zxid}");
     let kind = TxnKind::Plain { ephemeral: false, create2: false };
@@ -167,7 +191,7 @@ pub(super) fn entry(zxid: i64) -> Vec<u8> {
 }
 
 /// The files of `disk` and one changed.
-pub(super) fn with(
+pub(in crate::store) fn with(
     disk: &TestDisk,
     dir: Dir,
     name: &str,
@@ -455,10 +479,10 @@ fn our_log_of_java_s_transactions_is_java_s_log() {
 }
 
 /// A small generator for choices; not for anything that matters.
-pub(super) struct Random(pub(super) u64);
+pub(in crate::store) struct Random(pub(in crate::store) u64);
 
 impl Random {
-    pub(super) fn below(&mut self, n: u64) -> u64 {
+    pub(in crate::store) fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
         (self.0 >> 33) % n
     }

@@ -46,13 +46,24 @@ impl SnapshotSink for Into {
 }
 
 impl Loading {
+    /// From the start of a file.
     pub(super) fn new(hash: Keyed) -> Loading {
-        let into = Into { loader: Loader::new(hash), sessions: SessionTimeouts::new() };
-        Loading { reader: SnapshotReader::new(), into }
+        Loading::by(SnapshotReader::new(), hash)
     }
 
-    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), SnapshotFault> {
-        self.reader.push(bytes, &mut self.into).map(|_| ())
+    /// From the start of what a leader sends.
+    pub(super) fn of_stream(hash: Keyed) -> Loading {
+        Loading::by(SnapshotReader::of_stream(), hash)
+    }
+
+    fn by(reader: SnapshotReader, hash: Keyed) -> Loading {
+        let into = Into { loader: Loader::new(hash), sessions: SessionTimeouts::new() };
+        Loading { reader, into }
+    }
+
+    /// Takes the next bytes; gives back how many there were before the end.
+    pub(super) fn push(&mut self, bytes: &[u8]) -> Result<usize, SnapshotFault> {
+        self.reader.push(bytes, &mut self.into)
     }
 
     /// The state of the snapshot named `zxid`, once every byte was pushed.
@@ -69,6 +80,7 @@ impl Loading {
             // Java's snapshots are fuzzy: the digest is the tree's only once the log was replayed
             // up to its transaction. One from before the snapshot says nothing.
             awaited: tail.digest.filter(|digest| digest.zxid >= zxid && digest.zxid > Zxid::ZERO),
+            unproven: tail.digest.is_none(),
         };
         replay.compare_awaited(zxid, fx);
         Ok(replay)
@@ -88,6 +100,9 @@ pub(super) struct Replay {
     pub(super) mismatches: u64,
     /// The digest that the snapshot promises for a transaction that is still to come.
     awaited: Option<TreeDigest>,
+    /// Whether the snapshot promised none: then nobody knows which later transactions it holds
+    /// some of, and digests mean something only once one was the tree's.
+    unproven: bool,
 }
 
 impl Replay {
@@ -101,6 +116,7 @@ impl Replay {
             replayed_bytes: 0,
             mismatches: 0,
             awaited: None,
+            unproven: false,
         }
     }
 
@@ -157,7 +173,14 @@ impl Replay {
 
     /// Counts, and says the first time, that the tree is not the one whose digest was recorded.
     fn compare(&mut self, recorded: TreeDigest, fx: &mut Effects) {
-        if recorded.version != TreeDigest::VERSION || recorded.digest == self.tree.digest() {
+        if recorded.version != TreeDigest::VERSION {
+            return;
+        }
+        if recorded.digest == self.tree.digest() {
+            self.unproven = false;
+            return;
+        }
+        if self.unproven {
             return;
         }
         self.mismatches += 1;

@@ -40,29 +40,6 @@ fn written() -> Run {
     run
 }
 
-/// Reads the directory of a running process again; `look` sees the disk after each operation.
-fn again(mut run: Run, upto: i64, mut look: impl FnMut(&TestDisk)) -> Run {
-    let mut fx = Effects::new();
-    run.recovered.as_mut().expect("it serves").log.close(&mut run.ids, &mut fx);
-    run.disk.take(&mut fx);
-    run.rest();
-    assert!(run.served().log.is_idle() && run.disk.open_files() == 0, "no file is left open");
-    let Run { mut disk, mut ids, .. } = run;
-    disk.log.clear();
-    disk.events.clear();
-    let config = RecoveryConfig { locked: true, upto: Some(Zxid(upto)), ..CONFIG };
-    let mut recovery = Recovery::start(Sound, config, &mut ids, &mut fx);
-    let mut recovered = None;
-    disk.take(&mut fx);
-    while let Some(done) = disk.step(false) {
-        let result = done.result.as_ref().map(|done| done.view()).map_err(Clone::clone);
-        recovered = recovered.or(recovery.on_file(done.op, &result, &mut ids, &mut fx));
-        disk.take(&mut fx);
-        look(&disk);
-    }
-    Run { disk, recovered, ids }
-}
-
 /// How many of the transactions there are up to this one, each of which makes a znode.
 fn count(zxid: i64) -> i64 {
     if zxid < second(0) { zxid } else { 9 + (zxid - second(0)) }
@@ -89,7 +66,7 @@ fn what_is_beyond_goes_and_what_is_not_stays() {
         (1, 1, 1),
         (0, 0, 0),
     ] {
-        let mut run = again(written(), upto, |_| {});
+        let mut run = written().again(upto, |_| {});
         assert_eq!((run.zxid(), nodes(&run)), (zxid, count(zxid)), "up to {upto:x}");
         let mut names = run.disk.file_names(Dir::Log);
         names.retain(|name| *name != MARK_NAME);
@@ -113,7 +90,7 @@ fn whatever_a_crash_leaves_is_a_beginning_that_reaches_the_ceiling() {
         let mut images = Vec::new();
         for seed in 0..8 {
             let mut random = Random(seed);
-            again(written(), upto, |disk| images.push(disk.crash(|| random.below(2) == 0)));
+            written().again(upto, |disk| images.push(disk.crash(|| random.below(2) == 0)));
         }
         for image in images {
             let mut run = recover(image);
@@ -139,7 +116,7 @@ fn whatever_a_crash_leaves_is_a_beginning_that_reaches_the_ceiling() {
 
 #[test]
 fn each_step_is_durable_before_the_next() {
-    let run = again(written(), 5, |_| {});
+    let run = written().again(5, |_| {});
     let log = &run.disk.log;
     let at = |what: &str| {
         let found = log.iter().position(|line| line.starts_with(what));
@@ -179,7 +156,7 @@ fn a_snapshot_beyond_stops_before_anything_is_changed() {
         }
         let run = recover(java);
         let before = run.disk.clone();
-        let run = again(run, upto, |_| {});
+        let run = run.again(upto, |_| {});
         assert!(run.why().starts_with(&format!("{name} holds transactions after 0x")));
         for name in before.file_names(Dir::Log) {
             assert_eq!(run.disk.file(Dir::Log, name), before.file(Dir::Log, name));
@@ -208,7 +185,7 @@ fn rot_below_the_ceiling_stops_before_anything_is_changed() {
 
 #[test]
 fn the_log_of_another_server_is_cut_as_well() {
-    let run = again(recover(disk(V39)), 0x1a, |_| {});
+    let run = recover(disk(V39)).again(0x1a, |_| {});
     assert_eq!(run.zxid(), 0x1a);
     assert!(run.disk.file(Dir::Log, "log.1b").is_none());
     let later = recover(run.disk.crash(|| false));
