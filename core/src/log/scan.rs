@@ -104,6 +104,17 @@ impl LogScanner {
         LogScanner { len, buf: Vec::new(), done: 0, at: 0, stage: Stage::Header }
     }
 
+    /// A scan that goes on at `offset`, where a record ends, in a log of this length.
+    pub fn from(offset: u64, len: u64) -> LogScanner {
+        let len = len.max(offset);
+        LogScanner { len, buf: Vec::new(), done: 0, at: offset, stage: Stage::Records }
+    }
+
+    /// Whether it has met nothing but zeroes where the next record would begin.
+    pub fn is_in_zeroes(&self) -> bool {
+        matches!(self.stage, Stage::Zeroes(_))
+    }
+
     /// The offset from which bytes are wanted next.
     pub fn wants(&self) -> u64 {
         self.at + self.buf.len() as u64

@@ -4,7 +4,7 @@
 //! [`Recovery`] reads it at start, [`LogWriter`] makes transactions durable, [`Snapshotter`] writes
 //! the tree beside a running service, [`Purge`] removes what is no longer needed, [`Epochs`] keeps
 //! what a member of an ensemble has promised, [`Install`] puts a leader's tree in the place of its
-//! own. Each emits [`FileOp`](crate::io::FileOp)s and hears of their completions; the owner of the
+//! own, [`Archive`] serves learners from what is there. Each emits [`FileOp`](crate::io::FileOp)s and hears of their completions; the owner of the
 //! machines offers it each completion whose operation it [owns](LogWriter::owns).
 //!
 //! # The laws of durability
@@ -41,6 +41,7 @@
 //!   committed: where one reaches further than the leader's history, D5 applies. A tree that takes the place of all is durable
 //!   as a snapshot before anything goes.
 
+mod archive;
 mod epochs;
 mod install;
 mod plan;
@@ -54,6 +55,7 @@ mod writer;
 #[cfg(test)]
 pub(crate) mod test_disk;
 
+pub use archive::{Archive, ArchiveNews, LogSpan};
 pub use epochs::{EpochReader, Epochs};
 pub use install::Install;
 pub use purge::{LEAST_RETAINED, Purge, PurgeNews};

@@ -98,6 +98,12 @@ impl TestDisk {
         self.synced_names.insert((dir, name.to_string()), self.inodes.len() - 1);
     }
 
+    /// Removes a file, durably.
+    pub(crate) fn unlink(&mut self, dir: Dir, name: &str) {
+        self.names.remove(&(dir, name.to_string()));
+        self.synced_names.remove(&(dir, name.to_string()));
+    }
+
     /// What a file holds.
     pub(crate) fn file(&self, dir: Dir, name: &str) -> Option<&[u8]> {
         self.names.get(&(dir, name.to_string())).map(|inode| &self.inodes[*inode].now[..])

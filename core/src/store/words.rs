@@ -39,6 +39,11 @@ pub(super) fn unreadable(log: &str, error: &FileError) -> String {
     )
 }
 
+/// What learners are to be served from cannot be read.
+pub(super) fn unread(what: &str, why: &str) -> String {
+    format!("{what} cannot be read for a learner: {why}")
+}
+
 pub(super) fn rejected(snapshot: &str, why: &str) -> String {
     format!("{snapshot} cannot be used: {why}. Going back to the one before it")
 }
