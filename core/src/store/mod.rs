@@ -4,8 +4,9 @@
 //! [`Recovery`] reads it at start, [`LogWriter`] makes transactions durable, [`Snapshotter`] writes
 //! the tree beside a running service, [`Purge`] removes what is no longer needed, [`Epochs`] keeps
 //! what a member of an ensemble has promised, [`Install`] puts a leader's tree in the place of its
-//! own, [`Archive`] serves learners from what is there. Each emits [`FileOp`](crate::io::FileOp)s and hears of their completions; the owner of the
-//! machines offers it each completion whose operation it [owns](LogWriter::owns).
+//! own, [`Archive`] serves learners from what is there. Each emits
+//! [`FileOp`](crate::io::FileOp)s and hears of their completions; the owner of the machines offers
+//! it each completion whose operation it [owns](LogWriter::owns).
 //!
 //! # The laws of durability
 //!
@@ -18,7 +19,7 @@
 //!   system may report success for data that it dropped.
 //! - **D3: snapshots are expendable.** A snapshot that cannot be written is deleted and reported;
 //!   service goes on, and it is tried again later. It takes its final name only when it is
-//!   durable under another that no scan considers.
+//!   durable under another that no scan considers, and keeps it.
 //! - **D4: a tear is cut.** Bytes behind the last good record that were never known to be synced
 //!   are what a power loss left of an unfinished write. They are cut off, and one line says so.
 //! - **D5: rot stops.** Bytes that were once good, or history with a gap, stop the server with

@@ -6,6 +6,7 @@
 //!  Idle -------> a piece at a time --------> seal, sync, rename, sync folder -------> Idle, Done
 //!                      |                                   |
 //!                      +---------- any failure ------------+--> close, unlink ------> Idle, Failed
+//!                                                 (once it has its name: close)
 //! ```
 //!
 //! A snapshot is the tree, the sessions and the last transaction at the moment of `start`: both
@@ -321,28 +322,34 @@ impl Job {
             frozen.tree.thaw();
         }
         frozen.sessions.give_up();
-        fx.event(Event::Note { level: Level::Error, text: failure_text(self.zxid, error) });
+        let named = self.stage == Stage::Named;
+        let text = failure_text(self.zxid, named, error);
+        fx.event(Event::Note { level: Level::Error, text });
         if self.stage != Stage::Creating {
             self.lane = ids.lane();
-            let name = match self.stage {
-                Stage::Named => snapshot_name(self.zxid),
-                _ => partial_name(self.zxid),
-            };
             self.order(FileOp::Close { file: self.file }, ids, fx);
+        }
+        // What has its name is whole, and may have taken the place of what a start needs.
+        if self.stage != Stage::Creating && !named {
+            let name = partial_name(self.zxid);
             self.order(FileOp::Unlink { dir: Dir::Snap, name }, ids, fx);
         }
         (self.zxid, core::mem::take(&mut self.wait))
     }
 }
 
-fn failure_text(zxid: Zxid, error: &FileError) -> String {
+fn failure_text(zxid: Zxid, named: bool, error: &FileError) -> String {
     let cure = match error.kind {
         FileErrorKind::Full => "Make room on the disk of the snapshots",
         _ => "Look after the disk of the snapshots",
     };
+    let (how, left) = match named {
+        true => ("is written, but not safe from a power loss", "stays"),
+        false => ("could not be written", "is deleted"),
+    };
     format!(
-        "the snapshot at {zxid} could not be written: {error}. It is deleted, service goes on, and \
-         the next one is tried in its turn. {cure}"
+        "the snapshot at {zxid} {how}: {error}. It {left}, service goes on, and the next one is \
+         tried in its turn. {cure}"
     )
 }
 

@@ -124,7 +124,9 @@ fn each_failure_deletes_the_snapshot_says_so_and_leaves_all_well() {
         bench.run();
         let close = k + 1 == whole.disk.done;
         assert_eq!(bench.news, [SnapshotNews::Failed { zxid: Zxid(1500) }], "operation {k}");
-        assert_eq!(bench.disk.file_names(Dir::Snap), [""; 0], "operation {k}");
+        // What has its name stays.
+        let named = k + 2 >= whole.disk.done;
+        assert_eq!(bench.disk.file_names(Dir::Snap).len(), usize::from(named), "operation {k}");
         assert_eq!(bench.disk.events.len(), 1);
         assert!(close || bench.disk.events[0].to_string().contains("Make room"));
         assert_eq!(bench.disk.halted.as_ref().map(|halt| halt.0), None::<Exit>);
