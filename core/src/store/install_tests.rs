@@ -10,7 +10,7 @@ use crate::{
     jute::{Reader, Record},
     log::{SIGNATURE, SnapshotSeal, TreeDigest},
     store::{
-        recovery::tests::{CONFIG, Random, Run, entry, recover},
+        recovery::tests::{CONFIG, Random, Run, entry, recover, with},
         test_disk::TestDisk,
     },
     txn::{Txn, TxnDigest, TxnEntry, apply},
@@ -117,6 +117,19 @@ fn a_crash_leaves_the_old_state_or_the_new_one() {
 }
 
 #[test]
+fn without_the_tree_what_came_before_it_and_after_it_is_not_one_history() {
+    let mut run = server(1..=9, &[]);
+    let new = (1..=7).chain((1..=3).map(|n| epoch(3, n)));
+    install(&mut run, epoch(3, 3), &stream(tree(new)), |_| {});
+    let mut run = run.again(epoch(3, 3), |_| {});
+    run.log([epoch(5, 1)], &[]);
+    assert_eq!(recover(run.disk.crash(|| false)).zxid(), epoch(5, 1));
+    let rotten = with(&run.disk, Dir::Snap, "snapshot.300000003", |file| file[99] ^= 1);
+    let why = "the transactions after 0x9 and before the first of log.500000001 are missing";
+    assert!(recover(rotten).why().starts_with(why));
+}
+
+#[test]
 fn a_snapshot_of_that_name_is_replaced() {
     let mut run = server(1..=3, &[]);
     let stream = stream(tree(1..=3));
@@ -151,8 +164,12 @@ fn what_is_not_a_tree_is_refused_before_anything_is_written() {
 #[test]
 fn a_failing_disk_leaves_the_old_state() {
     let stream = stream(tree((1..=9).map(|n| epoch(3, n))));
-    for k in 0..4 {
+    for k in 0..6 {
+        // There is a snapshot of that name, and a log that needs it.
         let mut run = server(1..=5, &[]);
+        install(&mut run, epoch(3, 9), &stream, |_| {});
+        let mut run = run.again(epoch(3, 9), |_| {});
+        run.log([epoch(5, 1)], &[]);
         run.disk.fail_at = Some(run.disk.done + k);
         let (mut ids, mut fx) = (run.ids.clone(), Effects::new());
         let mut install = Install::new(Sound, CONFIG.hash, CONFIG.tail, Zxid(epoch(3, 9)));
@@ -165,7 +182,7 @@ fn a_failing_disk_leaves_the_old_state() {
             run.disk.take(&mut fx);
         }
         assert_eq!(news, Some(SnapshotNews::Failed { zxid: Zxid(epoch(3, 9)) }), "operation {k}");
-        assert_eq!(recover(run.disk.crash(|| true)).zxid(), 5, "operation {k}");
+        assert_eq!(recover(run.disk.crash(|| true)).zxid(), epoch(5, 1), "operation {k}");
     }
 }
 

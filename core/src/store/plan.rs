@@ -91,6 +91,15 @@ impl Plan {
         self.compressed.as_ref().map(|newest| newest.1.as_str())
     }
 
+    /// Whether a snapshot ends with a transaction after one and before another: history goes
+    /// through it, though the two may follow one another as epochs do. The start of an epoch is
+    /// none.
+    pub(super) fn speaks_of(&self, after: Zxid, before: Zxid) -> bool {
+        let plain = self.snapshots.iter().map(|(zxid, _)| *zxid);
+        let mut all = plain.chain(self.compressed.iter().map(|(zxid, _)| *zxid));
+        all.any(|zxid| zxid > after && zxid < before && zxid.counter() > 0)
+    }
+
     /// Whether files stand here that another server wrote since our mark was.
     pub(super) fn taken_over(&self, mark: Option<Mark>) -> bool {
         match mark {
@@ -227,6 +236,18 @@ mod tests {
         assert_eq!(after(12), [10, 20]);
         assert_eq!(after(99), [20]);
         assert_eq!(Plan::default().logs_after(Zxid(5)), []);
+    }
+
+    #[test]
+    fn a_snapshot_tells_of_transactions_between_two_epochs() {
+        let at = |zxid| Plan { snapshots: vec![(zxid, 9)], ..Plan::default() };
+        let (last, next) = (Zxid::new(2, 5), Zxid::new(4, 1));
+        assert!(at(Zxid::new(2, 6)).speaks_of(last, next));
+        assert!(at(Zxid::new(3, 1)).speaks_of(last, next));
+        assert!(!at(Zxid::new(3, 0)).speaks_of(last, next));
+        assert!(!at(last).speaks_of(last, next) && !at(next).speaks_of(last, next));
+        let compressed = Some((Zxid::new(3, 1), String::new()));
+        assert!(Plan { compressed, ..Plan::default() }.speaks_of(last, next));
     }
 
     #[test]

@@ -153,7 +153,7 @@ pub struct Recovery<Z: Zoo> {
 }
 
 impl<Z: Zoo> Recovery<Z> {
-    /// Begins.
+    /// Begins. Nothing else is at work on the directory until it is through.
     pub fn start(zoo: Z, config: RecoveryConfig, ids: &mut Ids, fx: &mut Effects) -> Recovery<Z> {
         let mut recovery = Recovery {
             zoo,
@@ -417,7 +417,7 @@ impl<Z: Zoo> Recovery<Z> {
     fn next_log(&mut self, ids: &mut Ids, fx: &mut Effects) {
         let Some(log) = self.logs.front().copied() else { return self.end_of_logs(ids, fx) };
         let last = self.state.last;
-        if log > last && !log.follows(last) {
+        if log > last && (!log.follows(last) || self.plan.speaks_of(last, log)) {
             return self.stop(words::hole(last, &log_name(log), self.plan.compressed()), fx);
         }
         self.seen = Zxid(log.0 - 1);
