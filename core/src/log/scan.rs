@@ -297,6 +297,27 @@ mod tests {
     }
 
     #[test]
+    fn a_scan_goes_on_behind_any_record() {
+        let file = [LOGS[2].0, &[0; 9]].concat();
+        let (records, end, ending) = scan(&file, 4096);
+        for (n, (offset, ..)) in records.iter().enumerate() {
+            let mut scanner = LogScanner::from(*offset, file.len() as u64);
+            assert_eq!(scanner.step(), Step::Need);
+            let from = scanner.wants() as usize;
+            scanner.push(&file[from..file.len() - 9]);
+            for (offset, zxid, entry) in &records[n..] {
+                let (offset, zxid) = (*offset, *zxid);
+                assert_eq!(scanner.step(), Step::Record { offset, zxid, entry });
+            }
+            assert!(!scanner.is_in_zeroes());
+            assert_eq!(scanner.step(), Step::Need);
+            assert!(scanner.is_in_zeroes());
+            scanner.push(&[]);
+            assert_eq!(scanner.step(), Step::End { offset: end, ending });
+        }
+    }
+
+    #[test]
     fn a_log_cut_anywhere_gives_the_records_before_the_cut() {
         let (file, _) = LOGS[2];
         let whole = scan(file, 4096).0;

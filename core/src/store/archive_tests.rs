@@ -202,6 +202,28 @@ fn a_place_in_the_log_is_kept_from_one_question_to_the_next() {
 }
 
 #[test]
+fn a_record_of_several_pieces_is_given_whole() {
+    let mut run = recover(TestDisk::new());
+    let mut large = alloc::vec![7; 3 * PIECE as usize];
+    let mut fx = Effects::new();
+    for zxid in 1..=3_i64 {
+        large[12..20].copy_from_slice(&zxid.to_be_bytes());
+        run.recovered.as_mut().expect("it serves").log.append(Zxid(zxid), &large);
+    }
+    run.recovered.as_mut().expect("it serves").log.flush(&mut run.ids, &mut fx);
+    run.disk.take(&mut fx);
+    run.rest();
+    let mut bench = Bench::new(run);
+    for after in 0..3 {
+        bench.fetch_log(1, after, 3);
+        let News::Log(entries) = bench.told() else { panic!("it was asked for") };
+        large[12..20].copy_from_slice(&(after + 1).to_be_bytes());
+        assert!(entries == [(after + 1, large.clone())], "after {after}");
+    }
+    bench.all_gone();
+}
+
+#[test]
 fn nothing_beyond_what_may_be_read_is_looked_at() {
     let mut run = recover(TestDisk::new());
     run.write(8);
