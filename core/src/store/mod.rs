@@ -39,8 +39,8 @@
 //!   further sync a success.
 //! - **D9: history loses only its end.** What a leader says was never committed goes from the end
 //!   on, the newest first, each step durable before the next. A snapshot holds only what was
-//!   committed: where one reaches further than the leader's history, D5 applies. A tree that takes the place of all is durable
-//!   as a snapshot before anything goes.
+//!   committed: where one reaches further than the leader's history, D5 applies. A tree that takes
+//!   the place of all is durable as a snapshot before anything goes.
 
 mod archive;
 mod epochs;
