@@ -18,9 +18,9 @@
 //!
 //! A tree of Java's is fuzzy: it may hold changes of later transactions, all of them committed.
 //! They are sent once more behind it, and change nothing the second time, as behind a snapshot that
-//! Java reads from its disk. Until then this server cannot lead, as it lacks what is committed. What
-//! the tree's digest is good for, and from which transaction on, is said by nobody: so none is
-//! written, which is the form that 3.4 writes and every version reads.
+//! Java reads from its disk. Until then this server cannot lead, as it lacks what is committed.
+//! Nobody says from which transaction on the tree's digest is good for anything: so none is
+//! written, in the form that 3.4 writes and every version reads.
 
 use super::{
     Frozen, Ids, Listed, SnapshotNews, Snapshotter,
