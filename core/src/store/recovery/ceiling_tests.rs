@@ -102,13 +102,15 @@ fn whatever_a_crash_leaves_is_a_beginning_that_reaches_the_ceiling() {
             assert!(run.warnings().is_empty(), "{:?}", run.warnings());
             old += u32::from(zxid > least);
             new += u32::from(zxid == least);
-            // A tear of the next log is known for one: the mark names no log that is gone.
-            run.log([(4 << 32) + 1, (4 << 32) + 2], &[]);
-            let torn = with(&run.disk, Dir::Log, "log.400000001", |log| {
+            // A tear of the next log is known for one: the mark names no log that is gone, as it
+            // would take precedence over one with a smaller number.
+            run.log([zxid + 1, zxid + 2], &[]);
+            let next = log_name(Zxid(zxid + 1));
+            let torn = with(&run.disk, Dir::Log, &next, |log| {
                 let end = log.len();
                 log[end - 20] ^= 1;
             });
-            assert_eq!(recover(torn).zxid(), (4 << 32) + 1, "up to {upto:x}, from {zxid:x}");
+            assert_eq!(recover(torn).zxid(), zxid + 1, "up to {upto:x}, from {zxid:x}");
         }
     }
     assert!(old > 200 && new > 200, "{old} {new}");
