@@ -47,11 +47,17 @@ const DIRECTIONS: Directions = &[
     (
         "serve",
         &[
-            "config", "event", "frame", "hash", "id", "io", "jute", "proto", "session", "store",
-            "time", "tree", "txn", "watch", "zoo",
+            "config", "event", "frame", "hash", "id", "io", "jute", "log", "proto", "session",
+            "store", "time", "tree", "txn", "watch", "zoo",
         ],
     ),
-    ("node", &["config", "event", "hash", "id", "io", "log", "serve", "store", "time", "zoo"]),
+    (
+        "node",
+        &[
+            "config", "election", "event", "hash", "id", "io", "log", "quorum", "serve", "store",
+            "time", "zab", "zoo",
+        ],
+    ),
 ];
 
 /// The same for `net-tokio`: the driver and the client façade know nothing of the program.

@@ -185,6 +185,18 @@ codes! {
 }
 
 impl OpCode {
+    /// Whether ZooKeeper 3.4 does not know it, and could not log its transaction.
+    pub const fn is_beyond_3_4(self) -> bool {
+        matches!(
+            self,
+            OpCode::Create2
+                | OpCode::CreateContainer
+                | OpCode::CreateTtl
+                | OpCode::DeleteContainer
+                | OpCode::Reconfig
+        )
+    }
+
     /// Whether a client's operation becomes a transaction, an error transaction at least.
     pub const fn is_write(self) -> bool {
         matches!(

@@ -273,6 +273,14 @@ impl<'a> Request<'a> {
         })
     }
 
+    /// Whether it makes a transaction that ZooKeeper 3.4 cannot read.
+    pub fn is_beyond_3_4(&self) -> bool {
+        match self {
+            Request::Multi(requests) => requests.iter().any(Request::is_beyond_3_4),
+            request => request.op().is_beyond_3_4(),
+        }
+    }
+
     /// The operation that this is the body of.
     pub fn op(&self) -> OpCode {
         match self {

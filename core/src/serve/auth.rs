@@ -47,6 +47,17 @@ impl Identities {
         ids
     }
 
+    /// Those that another server vouches for; of too many the first.
+    pub fn forwarded<'a>(list: impl IntoIterator<Item = Identity<'a>>) -> Identities {
+        let mut ids = Identities::default();
+        for who in list {
+            if ids.add(who).is_err() {
+                break;
+            }
+        }
+        ids
+    }
+
     /// The identities, in the order they came.
     pub fn iter(&self) -> impl Iterator<Item = Identity<'_>> {
         self.list.iter().map(|known| Identity { scheme: &known.scheme, id: &known.id })

@@ -2,7 +2,7 @@
 //! The write path: a request becomes a proposal, and a durable proposal is applied, told to those
 //! who watch, and answered, in that order.
 
-use alloc::vec::Vec;
+use alloc::{format, vec::Vec};
 
 use super::{
     answer::put_reply,
@@ -14,6 +14,7 @@ use super::{
     stats::{Counter, Measure, Stats},
 };
 use crate::{
+    event::{Event, Level},
     id::{LinkId, SessionId, Zxid},
     io::Effects,
     jute::{Reader, Record, Write},
@@ -59,6 +60,10 @@ impl<Z: Zoo> Server<Z> {
         let cx = Context { tree: &self.replica.tree, rules: &self.rules, wall_ms: now.wall_ms };
         let out = self.replica.pending.buffer();
         match Request::decode(header.op, body) {
+            Ok(request) if self.old_peer && request.is_beyond_3_4() => {
+                let (op, err) = (request.op(), ErrorCode::Unimplemented);
+                self.prep.refuse(&cx, zxid, asker, op, err, out);
+            }
             Ok(request) => {
                 self.prep.prepare(&cx, zxid, asker, &request, out);
                 if matches!(request, Request::CloseSession) {
@@ -143,13 +148,13 @@ impl<Z: Zoo> Server<Z> {
         }
         let told = Told::new(&mut self.conns, &self.rules.schemes);
         let mut fired = Fired { watches: &mut self.watches, told, fx };
-        let (stats, mut closed, mut moved) = (&mut self.stats, None, None);
+        let (stats, mut closed, mut moved, mut differs) = (&mut self.stats, None, None, false);
         let proposal = self.replica.apply_next(
             last,
             now.mono,
             &mut fired,
             |fired, proposal, entry, applied| {
-                closed = applied.closed;
+                (closed, differs) = (applied.closed, applied.differs);
                 let Origin::Request { link, xid } = proposal.origin else { return };
                 let Some(conn) = fired.told.conns.get_mut(&link).filter(|conn| conn.is_up()) else {
                     return;
@@ -165,6 +170,9 @@ impl<Z: Zoo> Server<Z> {
         let telling = fired.told.telling;
         let Some(proposal) = proposal else { return false };
         self.stats.count(Counter::Commits, 1);
+        if differs {
+            self.tell_difference(proposal.zxid, fx);
+        }
         self.talk.remember_digest(proposal.zxid, self.replica.tree.digest());
         self.prep.applied(proposal.zxid);
         self.stats.time(Measure::FlushTime, now.mono - proposal.since);
@@ -174,6 +182,21 @@ impl<Z: Zoo> Server<Z> {
         }
         self.after_apply(&proposal, closed, now, fx);
         true
+    }
+
+    /// The tree is not the one that a proposal's digest was made for. Said once: all that follow
+    /// differ, too.
+    fn tell_difference(&mut self, zxid: Zxid, fx: &mut Effects) {
+        if self.stats.counted(Counter::DigestMismatches) == 0 {
+            let text = format!(
+                "after transaction {zxid} the tree is not the one that its digest was made for: \
+                 this server's data differs from that of the leader of epoch {}. Compare the two, \
+                 and have the wrong one fetch a whole tree by emptying its data directory",
+                zxid.epoch()
+            );
+            fx.event(Event::Note { level: Level::Error, text });
+        }
+        self.stats.count(Counter::DigestMismatches, 1);
     }
 
     fn after_apply(

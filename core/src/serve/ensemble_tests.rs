@@ -91,9 +91,13 @@ impl Member {
     }
 
     fn create(&mut self, link: LinkId, xid: i32, path: &str) {
+        self.create_by(OpCode::Create, link, xid, path);
+    }
+
+    fn create_by(&mut self, op: OpCode, link: LinkId, xid: i32, path: &str) {
         let mut packet = Vec::new();
         packet.put_int(xid);
-        packet.put_int(OpCode::Create.code());
+        packet.put_int(op.code());
         packet.put_string(path.as_bytes());
         packet.put_buffer(Some(b"data"));
         packet.put_count(1);
@@ -399,7 +403,7 @@ fn a_learner_s_copy_of_history_becomes_a_leader_s_with_all_that_it_had_logged() 
     ensemble.learners[0].sync();
 
     let Member { server, mut fx, now, .. } = ensemble.learners.pop().expect("there is one");
-    let mut replica = server.retire(&mut fx);
+    let (mut replica, _) = server.retire(&mut fx);
     assert_eq!(replica.applied(), Zxid::new(EPOCH, 1));
     assert_eq!(replica.durable(), Zxid::new(EPOCH, 3));
     assert_eq!(replica.last(), Zxid::new(EPOCH, 3));
@@ -421,4 +425,72 @@ fn a_learner_s_copy_of_history_becomes_a_leader_s_with_all_that_it_had_logged() 
     heir.turn();
     let exists = ErrorCode::NodeExists.code();
     assert_eq!(heir.replies(link), [(2, Zxid::new(EPOCH + 1, 1).0, exists)]);
+}
+
+#[test]
+fn what_a_3_4_server_could_not_log_is_refused_while_one_takes_part() {
+    let mut ensemble = Ensemble::new(1);
+    let (link, _) = ensemble.client(0, 7);
+    let own = ensemble.leader.link(9);
+    ensemble.leader.connect(own, SessionId::NONE);
+    ensemble.settle();
+    ensemble.leader.heard(own);
+    let Member { server, fx, .. } = &mut ensemble.leader;
+    server.note_old_peer(true, fx);
+
+    let unknown = ErrorCode::Unimplemented.code();
+    ensemble.learners[0].create_by(OpCode::Create2, link, 1, "/a");
+    ensemble.settle();
+    assert_eq!(ensemble.learners[0].replies(link), [(1, Zxid::new(EPOCH, 3).0, unknown)]);
+    ensemble.leader.create_by(OpCode::Create2, own, 1, "/a");
+    assert_eq!(ensemble.leader.replies(own), [(1, Zxid::new(EPOCH, 3).0, unknown)]);
+    ensemble.leader.create(own, 2, "/a");
+    ensemble.settle();
+    assert_eq!(ensemble.leader.replies(own), [(2, Zxid::new(EPOCH, 4).0, 0)]);
+
+    let Member { server, fx, .. } = &mut ensemble.leader;
+    server.note_old_peer(false, fx);
+    ensemble.leader.create_by(OpCode::Create2, own, 3, "/b");
+    ensemble.settle();
+    assert_eq!(ensemble.leader.replies(own), [(3, Zxid::new(EPOCH, 5).0, 0)]);
+}
+
+#[test]
+fn behind_a_3_4_leader_what_it_does_not_know_is_refused_in_its_turn() {
+    let mut ensemble = Ensemble::new(1);
+    let (link, _) = ensemble.client(0, 7);
+    let Member { server, fx, .. } = &mut ensemble.learners[0];
+    server.note_old_peer(true, fx);
+    ensemble.learners[0].create(link, 1, "/a");
+    ensemble.learners[0].create_by(OpCode::CreateContainer, link, 2, "/b");
+    assert_eq!(ensemble.learners[0].replies(link), [], "the write ahead of it is under way");
+    ensemble.settle();
+    let (zxid, unknown) = (Zxid::new(EPOCH, 2).0, ErrorCode::Unimplemented.code());
+    assert_eq!(ensemble.learners[0].replies(link), [(1, zxid, 0), (2, zxid, unknown)]);
+}
+
+#[test]
+fn a_tree_that_is_not_the_leader_s_is_counted_and_told_of_once() {
+    let mut ensemble = Ensemble::new(1);
+    let (link, _) = ensemble.client(0, 7);
+    ensemble.learners[0].create(link, 1, "/a");
+    ensemble.carry_up();
+    let leader = &ensemble.leader.server;
+    let proposals = leader.proposals_after(ensemble.proposed);
+    let mut forged: Vec<_> = proposals.map(|(zxid, entry)| (zxid, entry.to_vec())).collect();
+    for (zxid, entry) in &mut forged {
+        *entry.last_mut().expect("a digest stands at its end") ^= 1;
+        let learner = &mut ensemble.learners[0];
+        learner.server.on_proposal(*zxid, entry, learner.now).expect("it reads as one");
+        learner.turn();
+        learner.sync();
+        learner.server.commit_through(*zxid, learner.now, &mut learner.fx);
+        let told = learner.fx.list().iter().filter_map(|effect| match effect {
+            Effect::Event(event) => Some(alloc::format!("{event}")),
+            _ => None,
+        });
+        let told: Vec<_> = told.collect();
+        assert!(told[0].starts_with("after transaction 0x"), "{told:?}");
+    }
+    assert_eq!(forged.len(), 1);
 }

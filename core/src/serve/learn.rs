@@ -124,6 +124,11 @@ impl<Z: Zoo> Server<Z> {
         take(&mut self.up.asking)
     }
 
+    /// Whether something is to be asked of the leader.
+    pub fn asks(&self) -> bool {
+        !self.up.asking.is_empty()
+    }
+
     /// The sessions heard from since the last call, with their timeouts in milliseconds.
     pub fn take_touched(&mut self) -> BTreeMap<SessionId, i32> {
         take(&mut self.up.touched)

@@ -25,6 +25,7 @@ use crate::{
     id::{LinkId, OpId, SessionId, Zxid},
     io::{Effects, FileError, FileOutput},
     jute::{Malformed, Reader, Record},
+    log::TreeDigest,
     session::Sessions,
     store::{Frozen, Ids, LogWriter, Recovered, SessionView, SnapshotNews, Snapshotter},
     time::{Instant, Now},
@@ -47,6 +48,8 @@ pub(super) struct Applied {
     pub outcome: Outcome,
     /// The link of the session that it closed.
     pub closed: Option<LinkId>,
+    /// Whether the tree is another one now than the proposal's digest was made for.
+    pub differs: bool,
 }
 
 /// One server's copy of history.
@@ -132,7 +135,11 @@ impl<Z: Zoo> Replica<Z> {
             let outcome = txn::apply_in(self.zoo, &mut self.tree, header, &entry.txn, sink);
             self.applied = proposal.zxid;
             self.commits += 1;
-            let mut applied = Applied { outcome, closed: None };
+            let digest = self.tree.digest();
+            let differs = entry.digest.is_some_and(|recorded| {
+                recorded.version == TreeDigest::VERSION && recorded.digest != digest
+            });
+            let mut applied = Applied { outcome, closed: None, differs };
             match entry.txn {
                 Txn::CreateSession { timeout_ms } => {
                     sessions.commit(header.session, timeout_ms, now);
@@ -157,6 +164,29 @@ impl<Z: Zoo> Replica<Z> {
     /// a word to a leader, may speak of.
     pub fn durable(&self) -> Zxid {
         self.log.durable()
+    }
+
+    /// Whether everything that was staged is durable.
+    pub fn is_durable(&self) -> bool {
+        self.log.durable() == self.log.appended()
+    }
+
+    /// The digest of the tree.
+    pub fn digest(&self) -> u64 {
+        self.tree.digest()
+    }
+
+    /// The last transaction that is known here to be history.
+    pub fn committed(&self) -> Zxid {
+        match self.committed {
+            Committed::Alone => self.log.durable(),
+            Committed::Quorum(zxid) => zxid,
+        }
+    }
+
+    /// Closes the files of the log, which is at rest: it will not be written to any more.
+    pub fn close(&mut self, ids: &mut Ids, fx: &mut Effects) {
+        self.log.close(ids, fx);
     }
 
     /// The newest transaction in the tree.

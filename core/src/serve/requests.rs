@@ -82,12 +82,14 @@ impl<Z: Zoo> Server<Z> {
         {
             return;
         }
+        let beyond = self.old_peer
+            && Request::decode(header.op, &mut body.clone()).is_ok_and(|r| r.is_beyond_3_4());
         let first = conn.queue.is_empty() && !conn.reads_too_slowly();
         let (delays, known) = (conn.delays_writes(), conn.identities.len());
         self.report(session, timeout_ms);
         match op {
             Some(OpCode::Auth) => self.on_auth(link, header, &mut body, fx),
-            Some(op) if op.is_write() && !delays => {
+            Some(op) if op.is_write() && !delays && !beyond => {
                 self.on_write(link, session, now, header, &mut body, fx);
             }
             Some(OpCode::Sync) if !self.zoo.has(Mutation::SyncDoesNotWait) => {
@@ -103,7 +105,8 @@ impl<Z: Zoo> Server<Z> {
                 self.wait_in_turn(link, queued, now, fx);
             }
             op => {
-                let write = op.is_some_and(OpCode::is_write);
+                // What an old peer could not log is answered like a read: with an error.
+                let write = op.is_some_and(OpCode::is_write) && !beyond;
                 if !write && (first || self.zoo.has(Mutation::ReadOvertakesWrite)) {
                     let call = Call { link, since: now.mono, known, now: now.mono };
                     return self.answer(call, header, &mut body, fx);

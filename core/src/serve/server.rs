@@ -67,6 +67,8 @@ pub struct Server<Z: Zoo> {
     pub(super) replica: Replica<Z>,
     pub(super) duty: Duty,
     pub(super) up: Upward,
+    /// Whether a server of ZooKeeper 3.4 takes part, which can log no operation of later versions.
+    pub(super) old_peer: bool,
     pub(super) watches: Watches<AclList, Z>,
     pub(super) prep: Prep<Z>,
     /// The newest proposal; no less than what is applied.
@@ -107,6 +109,7 @@ impl<Z: Zoo> Server<Z> {
             replica,
             duty: Duty::Alone,
             up: Upward::default(),
+            old_peer: false,
             conns: BTreeMap::new(),
             syncs: VecDeque::new(),
             per_address: BTreeMap::new(),
@@ -131,13 +134,39 @@ impl<Z: Zoo> Server<Z> {
         &mut self.replica
     }
 
-    /// Ends service and keeps history: whoever still waits for an answer gets none, and of the
-    /// sessions those stay that history knows.
-    pub fn retire(mut self, fx: &mut Effects) -> Replica<Z> {
+    /// Its copy of history, to look at.
+    pub fn history(&self) -> &Replica<Z> {
+        &self.replica
+    }
+
+    /// Takes in whether a server of ZooKeeper 3.4 takes part: operations that it could not log are
+    /// refused with -6 then, and containers and TTL znodes stay.
+    pub fn note_old_peer(&mut self, old: bool, fx: &mut Effects) {
+        if core::mem::replace(&mut self.old_peer, old) == old {
+            return;
+        }
+        let text = if old {
+            "a server of ZooKeeper 3.4 takes part in the ensemble: until it is replaced, create2, \
+             containers, TTL znodes and reconfiguration are refused with -6 (Unimplemented), for \
+             it could not log them"
+        } else {
+            "no server of ZooKeeper 3.4 takes part any more: all operations are granted again"
+        };
+        fx.event(Event::Note { level: Level::Warn, text: text.into() });
+    }
+
+    /// Goes on counting where another server of this process ended.
+    pub fn go_on_from(&mut self, stats: Stats) {
+        self.stats = stats;
+    }
+
+    /// Ends service and keeps history, and what was counted: whoever still waits for an answer gets
+    /// none, and of the sessions those stay that history knows.
+    pub fn retire(mut self, fx: &mut Effects) -> (Replica<Z>, Stats) {
         self.hang_up_all(fx);
         self.replica.sessions.forget_uncommitted();
         self.replica.pending.forget_origins();
-        self.replica
+        (self.replica, self.stats)
     }
 
     /// A link was accepted: it gets a place, unless there are too many.
@@ -185,7 +214,9 @@ impl<Z: Zoo> Server<Z> {
     pub fn on_time(&mut self, now: Now, fx: &mut Effects) {
         if self.duty != Duty::Learn {
             self.expire_sessions(now, fx);
-            self.sweep(now);
+            if !self.old_peer {
+                self.sweep(now);
+            }
         }
         while let Some((_, link)) = self.sessionless.pop_front_if(|(due, _)| *due <= now.mono) {
             let fresh = self.conns.get(&link).is_some_and(|conn| conn.session().is_none());
@@ -209,7 +240,7 @@ impl<Z: Zoo> Server<Z> {
             busy.then_some(now),
             sessionless,
             self.replica.sessions.poll_timeout().filter(|_| orders),
-            Some(self.sweep.due()).filter(|_| orders),
+            Some(self.sweep.due()).filter(|_| orders && !self.old_peer),
         ];
         timers.into_iter().flatten().min()
     }

@@ -10,6 +10,7 @@ use core::time::Duration;
 
 use super::{
     conn::{Conn, Phase},
+    learn::Duty,
     server::Server,
     sizes::Sizes,
     stats::Stats,
@@ -19,7 +20,7 @@ use super::{
     },
 };
 use crate::{
-    config::{Endpoint, ServerConfig},
+    config::{Endpoint, PeerRole, Role, ServerConfig},
     id::{LinkId, OpId, SessionId, Zxid},
     io::{Dir, Effects, FileError, FileOutput},
     jute::Reader,
@@ -194,6 +195,14 @@ impl<Z: Zoo> Server<Z> {
         self.talk.answers.keys().any(reads)
     }
 
+    /// Whether this server has a vote.
+    fn votes(&self) -> bool {
+        match &self.config.role {
+            Role::Standalone { .. } => true,
+            Role::Member(own) => own.ensemble.members()[&own.id].role == PeerRole::Participant,
+        }
+    }
+
     fn say(&mut self, link: LinkId, text: &[u8], fx: &mut Effects) {
         let conn = self.conns.get_mut(&link).expect("its link was just looked up");
         let sent = fx.send(link, |out| out.extend_from_slice(text));
@@ -213,7 +222,12 @@ impl<Z: Zoo> Figures for Server<Z> {
     fn server(&self) -> Figure<'_> {
         Figure {
             version: &self.talk.facts.version,
-            mode: "standalone",
+            mode: match self.duty {
+                Duty::Alone => "standalone",
+                Duty::Lead => "leader",
+                Duty::Learn if self.votes() => "follower",
+                Duty::Learn => "observer",
+            },
             read_only: false,
             now: self.talk.now,
             since: self.talk.since,
@@ -252,7 +266,10 @@ impl<Z: Zoo> Figures for Server<Z> {
             min_session_timeout: limits.min_ms().cast_signed(),
             max_session_timeout: limits.max_ms().cast_signed(),
             backlog: self.config.clients.listen_backlog,
-            server_id: 0,
+            server_id: match &self.config.role {
+                Role::Standalone { .. } => 0,
+                Role::Member(own) => own.id,
+            },
         }
     }
 

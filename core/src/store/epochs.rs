@@ -242,6 +242,11 @@ impl<Z: Zoo> Epochs<Z> {
         self.durable.current
     }
 
+    /// Whether no write is under way.
+    pub fn is_idle(&self) -> bool {
+        self.flight.is_empty()
+    }
+
     /// Promises an epoch above all before it. It counts, and may be said, once
     /// [`Epochs::accepted`] gives it.
     pub fn accept(&mut self, epoch: u32, ids: &mut Ids, fx: &mut Effects) {

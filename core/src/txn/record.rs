@@ -193,6 +193,14 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// Whether ZooKeeper 3.4 could not log it.
+    pub fn is_beyond_3_4(&self) -> bool {
+        match self {
+            Txn::Multi(txns) => txns.iter().any(Txn::is_beyond_3_4),
+            txn => txn.op().is_beyond_3_4(),
+        }
+    }
+
     /// Appends the body.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
