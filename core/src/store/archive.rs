@@ -66,6 +66,9 @@ pub enum ArchiveNews<'a> {
     Log {
         /// The learner.
         link: LinkId,
+        /// The transaction that was asked for, or, if it does not stand in the log, the newest
+        /// older one that does.
+        after: Zxid,
         /// Transactions with their entries, in order, the first of them the one that follows; none
         /// if the log does not hold it.
         entries: &'a [(Zxid, &'a [u8])],
@@ -326,9 +329,9 @@ impl Archive {
     ) {
         let desk = self.desks.get_mut(&link).expect("it was looked up");
         desk.task = Task::Nothing;
-        let entries = desk.log.entries();
+        let (after, entries) = (desk.log.after(), desk.log.entries());
         let left = if entries.is_empty() { desk.log.place() } else { None };
-        give(ArchiveNews::Log { link, entries: &entries }, fx);
+        give(ArchiveNews::Log { link, after, entries: &entries }, fx);
         if let Some(file) = left {
             desk.log.leave();
             self.queue.push_back((None, FileOp::Close { file }));

@@ -29,6 +29,8 @@ struct Bench {
     archive: Archive,
     fx: Effects,
     news: Vec<(u64, News)>,
+    /// What the log's answer followed, the last time.
+    after: i64,
     /// Files open before any question.
     open: usize,
 }
@@ -39,7 +41,8 @@ impl Bench {
         let mut archive = Archive::new(Some(330_000));
         archive.begin(run.served().snapshot);
         let open = run.disk.open_files();
-        let mut bench = Bench { run, archive, fx: Effects::new(), news: Vec::new(), open };
+        let mut bench =
+            Bench { run, archive, fx: Effects::new(), news: Vec::new(), after: 0, open };
         bench.run.disk.log.clear();
         bench
     }
@@ -74,11 +77,12 @@ impl Bench {
         let Some(done) = self.run.disk.step(false) else { return false };
         assert!(self.archive.owns(done.op));
         let result = done.result.as_ref().map(|done| done.view()).map_err(Clone::clone);
-        let (news, ids) = (&mut self.news, &mut self.run.ids);
+        let (news, place, ids) = (&mut self.news, &mut self.after, &mut self.run.ids);
         self.archive.on_file(done.op, &result, ids, &mut self.fx, &mut |told, _| {
             news.push(match told {
                 ArchiveNews::Survey { link, disk } => (link.0, News::Survey(disk)),
-                ArchiveNews::Log { link, entries } => {
+                ArchiveNews::Log { link, after, entries } => {
+                    *place = after.0;
                     let entries = entries.iter().map(|(zxid, entry)| (zxid.0, entry.to_vec()));
                     (link.0, News::Log(entries.collect()))
                 }
@@ -173,7 +177,15 @@ fn the_log_gives_what_follows_a_transaction_that_stands_in_it() {
             assert_eq!(bench.log(1, *after, history[upto]), expected, "{after:x}");
         }
     }
-    for stranger in [10, 77, epoch(1, 1), epoch(2, 0), epoch(2, 6), epoch(9, 9), -1] {
+    for stranger in [10, 77, epoch(1, 1), epoch(2, 0)] {
+        bench.fetch_log(1, stranger, epoch(9, 10));
+        let News::Log(entries) = bench.told() else { panic!("it was asked for") };
+        assert_eq!(entries[0].0, epoch(2, 1), "{stranger:x} parts from this log behind 9");
+        assert_eq!(bench.after, 9);
+    }
+    bench.gone(1);
+    bench.rest();
+    for stranger in [epoch(2, 6), epoch(9, 9), -1] {
         bench.fetch_log(1, stranger, epoch(9, 10));
         assert_eq!(bench.told(), News::Log(Vec::new()), "{stranger:x}");
         assert_eq!(bench.run.disk.open_files(), bench.open);
@@ -285,11 +297,20 @@ fn a_survey_measures_the_logs_that_a_learner_lacks() {
     let len = |bench: &Bench, dir, name| bench.run.disk.file(dir, name).map_or(0, <[u8]>::len);
     let names = ["log.1", "log.4", "log.8", "log.200000003"];
     let lens: Vec<_> = names.iter().map(|name| len(&bench, Dir::Log, name) as u64).collect();
-    let most = len(&bench, Dir::Snap, "snapshot.0") as u64 * 33 / 100;
     for (last, from) in [(0, 0), (2, 0), (3, 1), (6, 1), (7, 2), (9, 2), (epoch(2, 2), 3)] {
         bench.survey(1, last);
         let bytes = lens[from..].iter().sum();
-        let span = LogSpan { first: Zxid::ZERO, bytes, most };
+        let span = LogSpan { first: Zxid::ZERO, bytes, most: u64::MAX };
+        assert_eq!(
+            bench.told(),
+            News::Survey(Some(span)),
+            "{last:x}: no tree would save any of it"
+        );
+    }
+    let most = snapshot_of(&mut bench.run, 7).len() as u64 * 33 / 100;
+    for (last, from, most) in [(6, 1, most), (7, 2, u64::MAX)] {
+        bench.survey(1, last);
+        let span = LogSpan { first: Zxid::ZERO, bytes: lens[from..].iter().sum(), most };
         assert_eq!(bench.told(), News::Survey(Some(span)), "{last:x}");
     }
     bench.archive.factor = None;

@@ -6,28 +6,34 @@
 //!  the newest committed one                       DIFF, and nothing behind it
 //!  kept here, or the one before those             DIFF, and what follows it
 //!  in the log on disk, and that is short enough   DIFF, and what follows it from there
-//!  beyond the newest committed one, of its epoch  TRUNC to that
-//!  proposed here, and not committed               TRUNC to the newest committed one
+//!  none of these, but an older one is             TRUNC to that, and what follows it
 //!  anything else                                  SNAP
 //! ```
 //!
 //! A DIFF is right only if the learner's log is a beginning of this history, and all that is known
 //! of its log is its last zxid. Within one epoch a leader numbers without gaps, so who holds a
 //! transaction holds all that its leader had before; hence a zxid that stands in this history,
-//! which has no holes ([`History::push`] insists), proves it. A zxid that lies among these and is
-//! not one of them was never committed: nothing tells where its log turned off, and it gets the
-//! tree (ZOOKEEPER-1154). A TRUNC stays within an epoch, unless the learner has what is
-//! proposed here, and never goes to an epoch's start, which is no transaction and stands in no log.
+//! which has no holes ([`History::push`] insists), proves it.
 //!
-//! A learner may come with the start of an epoch, (e, 0): one of Java's that got its tree from the
-//! leader of e, which had not proposed anything. Its history is what that leader began with. That
-//! is a beginning of this one if the first transaction of e is here, or if this server itself
-//! followed that leader; Java sends a DIFF in any case.
+//! A zxid that stands nowhere here was never committed. Its log is a beginning of what the leader
+//! of its epoch proposed, and that leader's epoch was begun by a quorum. If this history holds
+//! anything of that epoch, or was elected with that epoch or a later one, then it holds what that
+//! leader began with: the two logs part behind the newest transaction here that is older, and a
+//! TRUNC to it is right. (A leader who could not know gave a wrong one in ZOOKEEPER-1154. Java's
+//! sends a tree wherever epochs differ; but a tree must not end before what the learner may hold,
+//! so a leader without a young snapshot would have to take one of what is not committed yet.) A
+//! TRUNC never goes to an epoch's start, which is no transaction and stands in no log.
+//!
+//! A learner may come with the start of an epoch, (e, 0): it got its tree from the leader of e,
+//! which had not proposed anything. Its history is what that leader began with, which is a
+//! beginning of this one for the same reasons.
 
 use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 
 use crate::{
     id::Zxid,
+    jute::{Reader, Record},
+    txn::TxnEntry,
     zoo::{Mutation, Zoo},
 };
 
@@ -46,14 +52,15 @@ pub struct History<Z: Zoo> {
 
 /// What is known of a learner and of this server's disk.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing<'a> {
+pub struct Standing {
     /// The last transaction in the learner's log.
     pub last: Zxid,
     /// Whether it must get a whole tree: `forceSnapshotSync`, or it could not log what it lacks.
     pub whole: bool,
-    /// The epochs that this server itself began in the history of: its own as a leader, and the
-    /// current one that it was elected with.
-    pub epochs: &'a [u32],
+    /// The epoch that this server leads.
+    pub leads: u32,
+    /// The current epoch that it was elected with.
+    pub elected_with: u32,
     /// What can be read from the log on disk; none if it may not be used.
     pub disk: Option<DiskLog>,
 }
@@ -79,14 +86,15 @@ pub enum Remedy {
         after: Zxid,
     },
     /// DIFF, and what stands in the log on disk after this transaction. The log is only believed to
-    /// hold it: where it does not, the learner gets a tree.
+    /// hold it: where it does not, TRUNC to the newest older one there, or a tree.
     DiskDiff {
         /// The learner's last.
         after: Zxid,
     },
-    /// TRUNC: what the learner has beyond this transaction was never committed.
+    /// TRUNC, and what stands in memory after this transaction: what the learner has beyond it was
+    /// never committed.
     Trunc {
-        /// The newest committed one.
+        /// The newest one that both have.
         to: Zxid,
     },
     /// SNAP, and a whole tree.
@@ -151,13 +159,24 @@ impl<Z: Zoo> History<Z> {
         self.kept.get(at).map(|(zxid, entry)| (*zxid, entry))
     }
 
+    /// Whether a 3.4 server could log everything after a transaction.
+    pub fn suits_3_4(&self, after: Zxid) -> bool {
+        let from = self.kept.partition_point(|(kept, _)| *kept <= after);
+        let beyond = |entry: &[u8]| {
+            let read = TxnEntry::decode(&mut Reader::new(entry));
+            read.is_ok_and(|entry| entry.txn.is_beyond_3_4())
+        };
+        after >= self.before && !self.kept.range(from..).any(|(_, entry)| beyond(entry))
+    }
+
     /// What brings a learner up to date.
-    pub fn remedy(&self, learner: &Standing<'_>) -> Remedy {
+    pub fn remedy(&self, learner: &Standing) -> Remedy {
         let (peer, last) = (learner.last, self.committed);
         if learner.whole {
             return Remedy::Snap;
         }
-        if peer == last || self.has(peer) || self.has_start(peer, learner.epochs) {
+        let begun = peer.epoch() == learner.leads || peer.epoch() <= learner.elected_with;
+        if peer == last || self.has(peer) || self.has_start(peer, begun) {
             return Remedy::Diff { after: peer };
         }
         if self.zoo.has(Mutation::DiffWithoutCommonPast) && peer > self.before {
@@ -165,10 +184,14 @@ impl<Z: Zoo> History<Z> {
         }
         // An empty server gets a tree, as from Java: there may be more in it than was ever logged.
         let is_start = peer.counter() == 0;
-        let proposed = self.kept.binary_search_by_key(&peer, |(kept, _)| *kept).is_ok();
-        let within = proposed || peer.epoch() == last.epoch();
-        if peer > last && within && !is_start && last.counter() > 0 {
-            return Remedy::Trunc { to: last };
+        if peer > self.before && !is_start {
+            let to = self.newest_committed_before(peer);
+            let parts_there = begun || to.epoch() == peer.epoch();
+            return if parts_there && to.counter() > 0 {
+                Remedy::Trunc { to }
+            } else {
+                Remedy::Snap
+            };
         }
         match learner.disk {
             Some(disk) if peer < self.before && peer >= disk.first && !is_start => {
@@ -187,14 +210,21 @@ impl<Z: Zoo> History<Z> {
         zxid <= self.committed && (kept || (zxid == self.before && zxid != Zxid::ZERO))
     }
 
+    /// The newest committed transaction, kept or the one before those, that is older than another.
+    fn newest_committed_before(&self, zxid: Zxid) -> Zxid {
+        let older = |kept: &Zxid| *kept < zxid && *kept <= self.committed;
+        let at = self.kept.partition_point(|(kept, _)| older(kept));
+        at.checked_sub(1).map_or(self.before, |newest| self.kept[newest].0)
+    }
+
     /// Whether what the leader of an epoch began with is a beginning of this history, and what
     /// follows it is kept.
-    fn has_start(&self, start: Zxid, epochs: &[u32]) -> bool {
+    fn has_start(&self, start: Zxid, begun: bool) -> bool {
         let first = self.after(start).map(|(zxid, _)| zxid);
         start.counter() == 0
             && start.epoch() > 0
             && start > self.before
-            && (first == Some(start.next()) || epochs.contains(&start.epoch()))
+            && (first == Some(start.next()) || begun)
     }
 }
 

@@ -56,7 +56,11 @@ impl Past {
                 let mut log = common.to_vec();
                 (0..more).for_each(|_| log.push(log.last().expect("an epoch began").next()));
                 // What leaders proposed of whom the past knows nothing.
-                for lost in (epoch + 1..LEADS).filter(|lost| !self.has_epoch(*lost)) {
+                // If this server was elected with that epoch or a later one, it holds all that
+                // such a leader began with, and nothing between that and what it proposed.
+                let can = |lost: &u32| *lost > self.elected_with || more == 0 && next > *lost;
+                let unknown = (epoch + 1..LEADS).filter(|lost| !self.has_epoch(*lost));
+                for lost in unknown.filter(can) {
                     let lost = (1..=2).map(|counter| Zxid::new(lost, counter));
                     logs.push([&log[..], &lost.clone().take(1).collect::<Vec<_>>()].concat());
                     logs.push([&log[..], &lost.collect::<Vec<_>>()].concat());
@@ -67,7 +71,7 @@ impl Past {
         let mut learners: Vec<_> =
             logs.iter().map(|log| (log.clone(), log.last().copied().unwrap_or_default())).collect();
         for epoch in 1..=LEADS {
-            let known = self.has_epoch(epoch) || epoch == self.elected_with || epoch == LEADS;
+            let known = self.has_epoch(epoch) || epoch <= self.elected_with || epoch == LEADS;
             let before = |log: &[Zxid]| log.iter().all(|zxid| zxid.epoch() < epoch);
             let begun: Vec<Zxid> =
                 self.log.iter().copied().filter(|zxid| zxid.epoch() < epoch).collect();
@@ -109,9 +113,10 @@ fn cure(
             log.extend(past.log.iter().filter(|zxid| **zxid > after));
         }
         Remedy::Trunc { to } => {
-            assert!(to.counter() > 0 && log.last().is_some_and(|last| last.epoch() == to.epoch()));
+            assert!(to.counter() > 0);
             let kept = log.iter().position(|zxid| *zxid == to)? + 1;
             log.truncate(kept);
+            log.extend(past.log.iter().filter(|zxid| **zxid > to));
         }
         Remedy::DiskDiff { .. } | Remedy::Snap => log = past.log.clone(),
     }
@@ -119,10 +124,11 @@ fn cure(
 }
 
 /// The same decision from whole lists.
-fn twin(past: &Past, most: usize, learner: &Standing<'_>) -> Remedy {
+fn twin(past: &Past, most: usize, learner: &Standing) -> Remedy {
     let (log, peer, last) = (&past.log, learner.last, past.last());
     let kept = log.len().saturating_sub(most);
     let after = peer;
+    let begun = peer.epoch() <= learner.elected_with || peer.epoch() == learner.leads;
     if learner.whole {
         return Remedy::Snap;
     }
@@ -133,7 +139,7 @@ fn twin(past: &Past, most: usize, learner: &Standing<'_>) -> Remedy {
         return Remedy::Snap;
     }
     if peer.counter() == 0 {
-        let known = past.has_epoch(peer.epoch()) || learner.epochs.contains(&peer.epoch());
+        let known = past.has_epoch(peer.epoch()) || begun;
         let missing = log.iter().filter(|zxid| **zxid > peer).count();
         return if known && missing <= most { Remedy::Diff { after } } else { Remedy::Snap };
     }
@@ -145,8 +151,12 @@ fn twin(past: &Past, most: usize, learner: &Standing<'_>) -> Remedy {
             Remedy::DiskDiff { after }
         }
         Some(_) => Remedy::Snap,
-        None if peer > last && peer.epoch() == last.epoch() => Remedy::Trunc { to: last },
-        None => Remedy::Snap,
+        None => match log.iter().rposition(|zxid| *zxid < peer) {
+            Some(at) if at + 1 >= kept && (begun || past.has_epoch(peer.epoch())) => {
+                Remedy::Trunc { to: log[at] }
+            }
+            _ => Remedy::Snap,
+        },
     }
 }
 
@@ -163,9 +173,13 @@ fn everything<Z: Zoo>(mut check: impl FnMut(Remedy, Remedy, bool)) {
             }));
             for (log, last) in &learners {
                 for disk in &disks {
-                    let epochs = [past.elected_with, LEADS];
-                    let standing =
-                        Standing { last: *last, whole: false, epochs: &epochs, disk: *disk };
+                    let standing = Standing {
+                        last: *last,
+                        whole: false,
+                        leads: LEADS,
+                        elected_with: past.elected_with,
+                        disk: *disk,
+                    };
                     let remedy = history.remedy(&standing);
                     let cured = cure(&past, &history, remedy, log);
                     check(remedy, twin(&past, most, &standing), cured.as_ref() == Some(&past.log));
@@ -212,16 +226,16 @@ fn a_diff_without_a_common_past_leaves_what_was_never_committed() {
 
 /// ZOOKEEPER-1154: epoch 1 ends at 3; one server logged 4, too; epoch 2 committed its first.
 #[test]
-fn a_former_leader_with_a_transaction_of_its_own_gets_a_tree() {
+fn a_former_leader_with_a_transaction_of_its_own_is_cut_to_what_both_have() {
     let history = Past { log: [1, 2, 3].map(|n| Zxid::new(1, n)).to_vec(), elected_with: 1 };
     let mut history = history.history::<Sound>(500);
-    let learner = |last| Standing { last, whole: false, epochs: &[1, 2], disk: None };
+    let learner = |last| Standing { last, whole: false, leads: 2, elected_with: 1, disk: None };
     let to = Zxid::new(1, 3);
     assert_eq!(history.remedy(&learner(Zxid::new(1, 4))), Remedy::Trunc { to });
     history.push(Zxid::new(2, 1), Arc::default());
     assert_eq!(history.remedy(&learner(Zxid::new(1, 4))), Remedy::Trunc { to }, "not committed");
     history.commit(Zxid::new(2, 1));
-    assert_eq!(history.remedy(&learner(Zxid::new(1, 4))), Remedy::Snap);
+    assert_eq!(history.remedy(&learner(Zxid::new(1, 4))), Remedy::Trunc { to });
     assert_eq!(history.remedy(&learner(to)), Remedy::Diff { after: to });
     // One whose leader of epoch 3 nobody followed.
     assert_eq!(history.remedy(&learner(Zxid::new(3, 1))), Remedy::Snap);
@@ -249,7 +263,8 @@ fn a_replaced_tree_starts_over() {
     history.push(Zxid::new(1, 1), Arc::default());
     history.commit(Zxid::new(1, 1));
     // It came with the tree of a leader of Java's that had not proposed anything yet.
-    let standing = Standing { last: Zxid::new(1, 0), whole: false, epochs: &[], disk: None };
+    let last = Zxid::new(1, 0);
+    let standing = Standing { last, whole: false, leads: 3, elected_with: 0, disk: None };
     assert_eq!(history.remedy(&standing), Remedy::Diff { after: Zxid::new(1, 0) });
     // Beyond such a tree there is nothing that a log could be cut to.
     history.reset(Zxid::new(1, 0));

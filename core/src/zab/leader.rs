@@ -174,6 +174,11 @@ impl<Z: Zoo> Leader<Z> {
         (self.mode != Mode::Electing).then_some(self.epoch)
     }
 
+    /// The last transaction that was proposed, or that it began with.
+    pub fn last(&self) -> Zxid {
+        self.history.last()
+    }
+
     /// Whether a learner is a 3.4 server, which cannot log operations of later versions.
     pub fn has_old_learner(&self) -> bool {
         self.peers.values().any(|peer| peer.old)
@@ -248,11 +253,13 @@ impl<Z: Zoo> Leader<Z> {
         }
     }
 
-    /// What the log on disk holds behind the transaction that was asked for: at least one, or the
-    /// learner gets a tree, or is hung up on.
+    /// What the log on disk holds behind the transaction that was asked for, or, if that does not
+    /// stand there, behind the newest older one that does: at least one, or the learner gets a
+    /// tree, or is hung up on.
     pub fn on_log<'e>(
         &mut self,
         link: LinkId,
+        after: Zxid,
         entries: impl IntoIterator<Item = (Zxid, &'e [u8])>,
         now: Instant,
         fx: &mut Effects,
@@ -260,7 +267,7 @@ impl<Z: Zoo> Leader<Z> {
     ) {
         let (source, peers) = self.source(now);
         let Some(peer) = peers.get_mut(&link) else { return };
-        if let Err(why) = peer.on_log(link, entries, source, fx) {
+        if let Err(why) = peer.on_log(link, after, entries, source, fx) {
             self.hang_up(link, &why, fx, order);
         }
     }
@@ -365,6 +372,11 @@ impl<Z: Zoo> Leader<Z> {
             fx.push(Effect::HangUp { link });
         }
         order(LeaderOrder::StepDown { why: why.into() });
+    }
+
+    /// Hangs up on a learner for something that its owner found wrong.
+    pub fn refuse(&mut self, link: LinkId, why: &str, fx: &mut Effects, order: Orders<'_>) {
+        self.hang_up(link, why, fx, order);
     }
 
     fn hang_up(&mut self, link: LinkId, why: &str, fx: &mut Effects, order: Orders<'_>) {
@@ -572,8 +584,10 @@ impl<Z: Zoo> Leader<Z> {
 
     /// Begins to bring a learner up to date.
     fn mend(&mut self, link: LinkId, last: Zxid, disk: Option<DiskLog>, fx: &mut Effects) {
-        let epochs = [self.epoch, self.elected.0];
-        let standing = Standing { last, whole: self.config.whole, epochs: &epochs, disk };
+        let old = self.peers[&link].old;
+        let whole = self.config.whole || old && !self.history.suits_3_4(last);
+        let (leads, elected_with) = (self.epoch, self.elected.0);
+        let standing = Standing { last, whole, leads, elected_with, disk };
         let remedy = self.history.remedy(&standing);
         let committed = self.history.committed();
         let held = if self.zoo.has(Mutation::TreeEndsEarly) { Zxid::ZERO } else { last };

@@ -182,6 +182,11 @@ impl<Z: Zoo> Learner<Z> {
         self.mode == Mode::Following
     }
 
+    /// The leader's epoch, once it is known.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     /// Ends the role and keeps history.
     pub fn retire(self) -> History<Z> {
         self.history

@@ -187,26 +187,38 @@ impl Peer {
         }
     }
 
-    /// What the log on disk holds behind what was sent.
+    /// What the log on disk holds behind a transaction: the last one that was sent, or at first, if
+    /// the learner's last does not stand there, the newest older one.
     ///
     /// # Errors
     /// If that is not what follows, and it is too late for a tree.
     pub fn on_log<'e, Z: Zoo>(
         &mut self,
         link: LinkId,
+        after: Zxid,
         entries: impl IntoIterator<Item = (Zxid, &'e [u8])>,
         source: Source<'_, Z>,
         fx: &mut Effects,
     ) -> Result<(), String> {
         let committed = source.history.committed();
-        let before = self.sent;
+        let asked = self.sent;
         self.fetching = false;
+        let parted = after < asked;
+        if parted && matches!(self.stage, Stage::Catching { opened: false, .. }) {
+            (self.sent, self.told) = (after, after);
+        }
+        let before = self.sent;
         for (zxid, entry) in entries {
             if !zxid.follows(self.sent) || zxid > committed {
                 break;
             }
             if let Stage::Catching { target, opened: false } = self.stage {
-                self.say(link, &FromLeader::Diff { zxid: target }, fx);
+                let how = match parted {
+                    true if after.counter() == 0 => break,
+                    true => FromLeader::Trunc { zxid: after },
+                    false => FromLeader::Diff { zxid: target },
+                };
+                self.say(link, &how, fx);
                 self.stage = Stage::Catching { target, opened: true };
             }
             self.pass(link, zxid, entry, source, fx);
@@ -214,7 +226,7 @@ impl Peer {
         match self.stage {
             _ if self.sent > before => Ok(()),
             Stage::Catching { opened: false, .. } => {
-                self.stage = Stage::Loading { least: before, opened: false };
+                self.stage = Stage::Loading { least: asked, opened: false };
                 Ok(())
             }
             _ => Err("the log on disk does not hold what it lacks".into()),

@@ -324,7 +324,8 @@ impl<Z: Zoo> World<Z> {
                 let log = server.disk.log.clone();
                 let next = log.iter().filter(|(zxid, _)| *zxid > after).take(2);
                 let next = next.map(|(zxid, entry)| (*zxid, &entry[..]));
-                return self.leader(at, |l, now, fx, order| l.on_log(link, next, now, fx, order));
+                return self
+                    .leader(at, |l, now, fx, order| l.on_log(link, after, next, now, fx, order));
             }
             LeaderOrder::FetchTree { link, least } => {
                 self.fetches.push((at, link, least));

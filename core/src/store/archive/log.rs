@@ -28,15 +28,15 @@ use crate::{
 pub(super) struct Survey {
     last: Zxid,
     logs: Option<Vec<(Zxid, u64)>>,
-    /// The length of the newest snapshot.
-    snapshot: u64,
+    /// The newest snapshot, and its length.
+    snapshot: (Zxid, u64),
 }
 
 impl Survey {
     /// The question, and its first operation.
     pub(super) fn start(last: Zxid) -> (Survey, FileOp) {
         let list = FileOp::List { dir: Dir::Log, make: false };
-        (Survey { last, logs: None, snapshot: 0 }, list)
+        (Survey { last, logs: None, snapshot: (Zxid::ZERO, 0) }, list)
     }
 
     /// What is listed; gives back the next operation, or none after the last.
@@ -50,7 +50,7 @@ impl Survey {
             Name::Snapshot(zxid, Packing::Plain) => Some((zxid, entry.len)),
             _ => None,
         };
-        self.snapshot = names.iter().filter_map(plain).max().map_or(0, |newest| newest.1);
+        self.snapshot = names.iter().filter_map(plain).max().unwrap_or_default();
         None
     }
 
@@ -60,8 +60,16 @@ impl Survey {
         let (oldest, _) = *logs.first()?;
         let first = if oldest <= base.next() { base } else { oldest };
         let bytes = from(logs, self.last).iter().map(|(_, len)| len).sum();
-        let most = u128::from(self.snapshot) * u128::from(factor?) / 1_000_000;
-        Some(LogSpan { first, bytes, most: u64::try_from(most).unwrap_or(u64::MAX) })
+        let (newest, len) = self.snapshot;
+        // Where the newest tree is older, as much of the log would have to follow it.
+        let most = match newest <= self.last {
+            true => u64::MAX,
+            false => {
+                let most = u128::from(len) * u128::from(factor?) / 1_000_000;
+                u64::try_from(most).unwrap_or(u64::MAX)
+            }
+        };
+        Some(LogSpan { first, bytes, most })
     }
 }
 
@@ -112,6 +120,8 @@ pub(super) struct LogReader {
     base: Zxid,
     after: Zxid,
     upto: Zxid,
+    /// The last transaction that was passed by, looking for `after`.
+    passed: Zxid,
     /// The last transaction before the place, once `after` was met.
     last: Option<Zxid>,
     /// The logs, if nothing was found since they were listed.
@@ -127,7 +137,7 @@ enum Judged {
     Found,
     /// It is beyond what may be looked at.
     Beyond,
-    /// It does not follow the one before it, or stands where `after` should.
+    /// It does not follow the one before it.
     Stray,
 }
 
@@ -140,6 +150,7 @@ impl LogReader {
             base: Zxid::ZERO,
             after: Zxid::ZERO,
             upto: Zxid::ZERO,
+            passed: Zxid::ZERO,
             last: None,
             logs: None,
             bytes: Vec::new(),
@@ -156,6 +167,11 @@ impl LogReader {
     pub(super) fn leave(&mut self) -> Option<FileId> {
         self.scanner = None;
         self.place.take().map(|place| place.file)
+    }
+
+    /// What the entries found follow: what was asked for, or what stands in its place.
+    pub(super) fn after(&self) -> Zxid {
+        self.after
     }
 
     /// What was found for the last question.
@@ -179,6 +195,7 @@ impl LogReader {
         match self.place {
             Some(place) if goes_on => (None, self.read(place)),
             _ => {
+                self.passed = base;
                 self.last = (after == base).then_some(base);
                 (self.leave(), FileOp::List { dir: Dir::Log, make: false })
             }
@@ -288,8 +305,14 @@ impl LogReader {
         let Some(last) = self.last else {
             if zxid == self.after {
                 self.last = Some(zxid);
+            } else if zxid > self.after {
+                // It does not stand here: the two histories part behind the one before.
+                self.after = self.passed;
+                self.last = Some(self.passed);
+                return self.judge(zxid);
             }
-            return if zxid > self.after { Judged::Stray } else { Judged::Passed };
+            self.passed = zxid.max(self.base);
+            return Judged::Passed;
         };
         if zxid <= self.base && last == self.base {
             return Judged::Passed;
