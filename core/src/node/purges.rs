@@ -27,6 +27,11 @@ impl<Z: Zoo> Purges<Z> {
         Purges { purge: Purge::new(zoo), policy: config.purge, due: None }
     }
 
+    /// Whether none is under way.
+    pub fn is_idle(&self) -> bool {
+        self.purge.is_idle()
+    }
+
     /// The data directory was read.
     pub fn begin(&mut self, now: Instant) {
         if let config::Purge::Every { first_after_ms, .. } = self.policy {

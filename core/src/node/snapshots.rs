@@ -6,12 +6,13 @@
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::body::Sitter;
 use crate::{
     config::Storage,
-    id::OpId,
+    id::{OpId, Zxid},
     io::{Effects, FileError, FileOutput},
     log::TailForm,
-    serve::{Replica, Server},
+    serve::Replica,
     store::{Ids, SnapshotNews, Snapshotter},
     time::Instant,
     zoo::Zoo,
@@ -41,6 +42,8 @@ pub(super) struct Snapshots<Z: Zoo> {
     /// Where the server was when the last snapshot began.
     since: Distance,
     wanted: bool,
+    /// Of the newest that is known to be good, the last transaction.
+    newest: Zxid,
     /// When the last one began.
     began: Instant,
 }
@@ -56,15 +59,26 @@ impl<Z: Zoo> Snapshots<Z> {
             replayed: Distance::default(),
             since: Distance::default(),
             wanted: false,
+            newest: Zxid::ZERO,
             began: Instant::default(),
         };
         snapshots.draw();
         snapshots
     }
 
-    /// What was replayed at the start counts toward the next snapshot.
-    pub fn after_recovery(&mut self, replayed: Distance) {
-        self.replayed = replayed;
+    /// The disk was read, up to so far behind its newest snapshot: that counts toward the next one.
+    pub fn after_recovery(&mut self, newest: Zxid, replayed: Distance) {
+        (self.newest, self.replayed, self.since) = (newest, replayed, Distance::default());
+    }
+
+    /// The last transaction in the newest snapshot that is known to be good.
+    pub fn newest(&self) -> Zxid {
+        self.newest
+    }
+
+    /// Whether none is being written.
+    pub fn is_idle(&self) -> bool {
+        self.snapshotter.is_idle()
     }
 
     /// Has one taken with the end of this turn, or as soon as the one under way is done.
@@ -99,21 +113,24 @@ impl<Z: Zoo> Snapshots<Z> {
         now: Instant,
         op: OpId,
         result: &Result<FileOutput<'_>, FileError>,
-        server: &mut Server<Z>,
+        sitter: Sitter<'_, Z>,
         ids: &mut Ids,
         fx: &mut Effects,
     ) -> bool {
         if !self.snapshotter.owns(op) {
             return false;
         }
-        let news =
-            server.on_snapshot_file(now - self.began, &mut self.snapshotter, op, result, ids, fx);
-        // One that failed is tried again after half of the usual distance.
-        if let Some(SnapshotNews::Failed { .. }) = news {
-            self.replayed.txns += self.due_after.txns / 2;
-            if self.size.is_some() {
-                self.replayed.bytes += self.due_after.bytes / 2;
+        let took = now - self.began;
+        match sitter.on_snapshot_file(took, &mut self.snapshotter, op, result, ids, fx) {
+            Some(SnapshotNews::Done { zxid, .. }) => self.newest = zxid,
+            // It is tried again after half of the usual distance.
+            Some(SnapshotNews::Failed { .. }) => {
+                self.replayed.txns += self.due_after.txns / 2;
+                if self.size.is_some() {
+                    self.replayed.bytes += self.due_after.bytes / 2;
+                }
             }
+            None => {}
         }
         true
     }

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The role of a learner: from the word whom to follow on it is brought up to date, and then serves
+//! clients behind its leader.
+
+use alloc::{boxed::Box, format, string::String, vec::Vec};
+
+use super::{Member, Role, dial_name, ensemble_of, swap::Swap, ticks, told};
+use crate::{
+    id::{DialId, LinkId, ServerId, SessionId, Zxid},
+    io::{Effect, Effects, Port},
+    node::{Base, body::Body},
+    serve::Asking,
+    store::Recovered,
+    time::Instant,
+    zab::{History, Learner, LearnerConfig, LearnerOrder, QuorumFrame, wire::ForwardedRequest},
+    zoo::Zoo,
+};
+
+/// A learner.
+#[derive(Clone)]
+pub(super) struct Learning<Z: Zoo> {
+    pub learner: Learner<Z>,
+    pub leader: ServerId,
+    pub link: Option<LinkId>,
+    dialling: Option<DialId>,
+    /// How often it was dialled: each time at the next of its addresses.
+    tries: usize,
+    /// Everything up to here is history.
+    committed: Zxid,
+    /// The last transaction that the disk is to hold when what replaces it is done.
+    awaited: Zxid,
+}
+
+/// An order that is obeyed once the machine has had its say.
+enum Todo {
+    Dial,
+    Accept(u32),
+    SetCurrent(u32),
+    Truncate(Zxid),
+    CommitTo(Zxid),
+    Serve { old_leader: bool },
+    Pong(Zxid),
+    Revalidated(SessionId, bool),
+    SyncAnswered,
+    StepDown(String),
+}
+
+impl<Z: Zoo> Member<Z> {
+    /// This server was told whom to follow.
+    pub(super) fn learn(&mut self, base: &mut Base<Z>, leader: ServerId, fx: &mut Effects) {
+        for link in core::mem::take(&mut self.callers).into_keys() {
+            fx.push(Effect::HangUp { link });
+        }
+        let own = ensemble_of(&base.config);
+        let setup = LearnerConfig {
+            me: self.me,
+            observer: self.observer,
+            config_version: own.ensemble.version().cast_signed(),
+            init_limit: ticks(&base.config, own.init_limit),
+            sync_limit: ticks(&base.config, own.sync_limit),
+        };
+        told(format!("server {} is to follow server {leader}", self.me), fx);
+        let nothing = History::new(base.zoo, 1, Zxid::ZERO);
+        let history = core::mem::replace(&mut self.history, nothing);
+        let (now, footing) = (base.now.mono, self.footing());
+        let learner = Learner::start(base.zoo, setup, footing, history, now, &mut |order| {
+            assert_eq!(order, LearnerOrder::Dial, "it begins by dialling");
+        });
+        self.role = Role::Learning(Box::new(Learning {
+            learner,
+            leader,
+            link: None,
+            dialling: None,
+            tries: 0,
+            committed: Zxid::ZERO,
+            awaited: Zxid::ZERO,
+        }));
+        self.dial(base, fx);
+    }
+
+    fn dial(&mut self, base: &Base<Z>, fx: &mut Effects) {
+        let Role::Learning(learning) = &mut self.role else { return };
+        let own = ensemble_of(&base.config);
+        let addresses = &own.ensemble.members()[&learning.leader.0].addresses;
+        let address = &addresses[learning.tries % addresses.len()];
+        learning.tries += 1;
+        self.dials += 1;
+        let dial = dial_name(self.dials);
+        learning.dialling = Some(dial);
+        fx.push(Effect::Dial {
+            dial,
+            port: Port::Quorum,
+            host: address.host.clone(),
+            number: address.quorum_port,
+            timeout: ticks(&base.config, own.sync_limit),
+        });
+    }
+
+    /// A link that this server dialled is there.
+    pub(super) fn on_leader_link(
+        &mut self,
+        base: &mut Base<Z>,
+        link: LinkId,
+        dial: DialId,
+        fx: &mut Effects,
+    ) {
+        match &mut self.role {
+            Role::Learning(learning) if learning.dialling == Some(dial) => {
+                learning.dialling = None;
+                learning.link = Some(link);
+                learning.learner.on_link_up(link, base.now.mono, fx);
+            }
+            // It was dialled in a role that is over.
+            _ => fx.push(Effect::HangUp { link }),
+        }
+    }
+
+    pub(super) fn on_leader_away(
+        &mut self,
+        base: &mut Base<Z>,
+        dial: DialId,
+        why: &str,
+        fx: &mut Effects,
+    ) {
+        let Role::Learning(learning) = &mut self.role else { return };
+        if learning.dialling.take_if(|under_way| *under_way == dial).is_some() {
+            told(format!("server {} cannot be reached to follow it: {why}", learning.leader), fx);
+            self.teach(base, fx, |learner, now, fx, order| {
+                learner.on_dial_failed(now, fx, order);
+            });
+        }
+    }
+
+    pub(super) fn on_leader_down(&mut self, base: &mut Base<Z>, fx: &mut Effects) {
+        self.teach(base, fx, |learner, _, fx, order| learner.on_link_down(fx, order));
+    }
+
+    pub(super) fn on_leader_frame(
+        &mut self,
+        base: &mut Base<Z>,
+        frame: QuorumFrame<'_>,
+        fx: &mut Effects,
+    ) {
+        self.teach(base, fx, |learner, now, fx, order| learner.on_frame(frame, now, fx, order));
+    }
+
+    pub(super) fn on_learning_time(&mut self, base: &mut Base<Z>, fx: &mut Effects) {
+        self.teach(base, fx, |learner, now, fx, order| learner.on_time(now, fx, order));
+    }
+
+    /// Ends a turn of the learner: what clients want goes up.
+    pub(super) fn flush_learning(&mut self, fx: &mut Effects) {
+        let (Role::Learning(learning), Body::Serving(server)) = (&self.role, &mut self.body) else {
+            return;
+        };
+        for asking in server.take_asking() {
+            match asking {
+                Asking::Request { session, cxid, op, body, identities } => {
+                    let auth = Some(identities.iter().collect());
+                    let request = ForwardedRequest { session, cxid, op, body: &body, auth };
+                    learning.learner.request(request, fx);
+                }
+                Asking::Revalidate { session, timeout_ms } => {
+                    learning.learner.revalidate(session, timeout_ms, fx);
+                }
+            }
+        }
+    }
+
+    /// Ends the role.
+    pub(super) fn learn_no_more(&mut self, base: &mut Base<Z>, why: &str, fx: &mut Effects) {
+        self.teach(base, fx, |learner, _, fx, order| learner.give_up(why, fx, order));
+    }
+
+    /// The disk holds another history now.
+    pub(super) fn swapped(&mut self, base: &mut Base<Z>, found: Recovered<Z>, fx: &mut Effects) {
+        let last = found.zxid;
+        self.take_in(base, found);
+        let Role::Learning(learning) = &self.role else { return };
+        if learning.awaited == last {
+            self.teach(base, fx, |learner, now, fx, order| {
+                learner.on_replaced(last, now, fx, order);
+            });
+        } else {
+            let why = format!("the disk ends with {last}, and not as the leader wanted");
+            self.learn_no_more(base, &why, fx);
+        }
+    }
+
+    /// Has the learner do something, and obeys it.
+    pub(super) fn teach(
+        &mut self,
+        base: &mut Base<Z>,
+        fx: &mut Effects,
+        act: impl FnOnce(&mut Learner<Z>, Instant, &mut Effects, &mut dyn FnMut(LearnerOrder<'_>)),
+    ) {
+        let Role::Learning(learning) = &mut self.role else { return };
+        let (mut todo, mut broken) = (Vec::new(), None);
+        let (body, awaited) = (&mut self.body, &mut learning.awaited);
+        act(&mut learning.learner, base.now.mono, fx, &mut |order| {
+            let done = match order {
+                LearnerOrder::Append { zxid, entry } => append(base, body, zxid, entry),
+                LearnerOrder::Tree { zxid, bytes, last } => {
+                    *awaited = zxid;
+                    load(base, body, zxid, bytes, last)
+                }
+                other => {
+                    todo.push(todo_of(other));
+                    Ok(())
+                }
+            };
+            broken = broken.take().or(done.err());
+        });
+        for one in todo {
+            self.obey_learner(base, one, fx);
+        }
+        if let Some(why) = broken {
+            self.learn_no_more(base, &why, fx);
+        }
+    }
+
+    fn obey_learner(&mut self, base: &mut Base<Z>, order: Todo, fx: &mut Effects) {
+        let now = base.now;
+        let Role::Learning(learning) = &mut self.role else { return };
+        match (order, &mut self.body) {
+            (Todo::Dial, _) => self.dial(base, fx),
+            (Todo::Accept(epoch), _) => self.epochs.accept(epoch, &mut base.ids, fx),
+            (Todo::SetCurrent(epoch), _) => self.epochs.set_current(epoch, &mut base.ids, fx),
+            (Todo::Truncate(to), body) => {
+                learning.awaited = to;
+                let Body::Bare(replica) = body.take() else {
+                    unreachable!("a log is cut before it is served from")
+                };
+                *body = Body::Swapping(Box::new(Swap::cut(*replica, to)));
+            }
+            (Todo::CommitTo(zxid), body) => {
+                learning.committed = zxid;
+                if let Body::Serving(server) = body {
+                    server.commit_through(zxid, now, fx);
+                }
+            }
+            (Todo::Serve { old_leader }, _) => self.serve_behind(base, old_leader, fx),
+            (Todo::Pong(zxid), Body::Serving(server)) => {
+                learning.learner.pong(zxid, server.take_touched(), fx);
+            }
+            (Todo::Pong(zxid), _) => learning.learner.pong(zxid, [], fx),
+            (Todo::Revalidated(session, valid), Body::Serving(server)) => {
+                server.revalidated(session, valid, now, fx);
+            }
+            (Todo::SyncAnswered, Body::Serving(server)) => server.sync_answered(now, fx),
+            (Todo::Revalidated(..) | Todo::SyncAnswered, _) => {}
+            (Todo::StepDown(why), _) => self.end_role(&why, fx),
+        }
+    }
+
+    /// UPTODATE.
+    fn serve_behind(&mut self, base: &mut Base<Z>, old_leader: bool, fx: &mut Effects) {
+        let Role::Learning(learning) = &mut self.role else { return };
+        let epoch = learning.learner.epoch();
+        told(format!("server {} follows server {} in epoch {epoch}", self.me, learning.leader), fx);
+        let Body::Bare(replica) = self.body.take() else {
+            unreachable!("a learner serves once it is up to date")
+        };
+        let committed = learning.committed;
+        let mut server = self.new_server(base, *replica);
+        server.learn(committed);
+        server.note_old_peer(old_leader, fx);
+        base.welcome(&mut server, fx);
+        self.body = Body::Serving(Box::new(server));
+        self.election.established(base.now.mono, epoch, fx);
+    }
+}
+
+fn todo_of(order: LearnerOrder<'_>) -> Todo {
+    match order {
+        LearnerOrder::Dial => Todo::Dial,
+        LearnerOrder::Accept { epoch } => Todo::Accept(epoch),
+        LearnerOrder::SetCurrent { epoch } => Todo::SetCurrent(epoch),
+        LearnerOrder::Truncate { to } => Todo::Truncate(to),
+        LearnerOrder::CommitTo { zxid } => Todo::CommitTo(zxid),
+        LearnerOrder::Serve { old_leader } => Todo::Serve { old_leader },
+        LearnerOrder::Pong { zxid } => Todo::Pong(zxid),
+        LearnerOrder::Revalidated { session, valid } => Todo::Revalidated(session, valid),
+        LearnerOrder::SyncAnswered => Todo::SyncAnswered,
+        LearnerOrder::StepDown { why } => Todo::StepDown(why),
+        LearnerOrder::Append { .. } | LearnerOrder::Tree { .. } => {
+            unreachable!("obeyed at once, for they hold bytes")
+        }
+    }
+}
+
+/// A transaction goes to the log.
+fn append<Z: Zoo>(
+    base: &Base<Z>,
+    body: &mut Body<Z>,
+    zxid: Zxid,
+    entry: &[u8],
+) -> Result<(), String> {
+    let done = match body {
+        Body::Bare(replica) => replica.append(zxid, entry, base.now.mono),
+        Body::Serving(server) => server.on_proposal(zxid, entry, base.now),
+        Body::Swapping(_) | Body::Between => {
+            unreachable!("nothing comes while the log is replaced")
+        }
+    };
+    done.map_err(|_| format!("{zxid} is no transaction that this version knows"))
+}
+
+/// Bytes of a tree go where the tree is made.
+fn load<Z: Zoo>(
+    base: &Base<Z>,
+    body: &mut Body<Z>,
+    zxid: Zxid,
+    bytes: &[u8],
+    last: bool,
+) -> Result<(), String> {
+    *body = match body.take() {
+        Body::Bare(replica) => Body::Swapping(Box::new(Swap::tree(base, *replica, zxid))),
+        other => other,
+    };
+    let Body::Swapping(swap) = body else { unreachable!("a tree comes before it is served from") };
+    swap.push(bytes, last).map_err(|fault| format!("the leader's tree is none: {fault}"))
+}

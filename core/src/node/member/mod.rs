@@ -1,0 +1,526 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The member of an ensemble: which role it has, and what goes between election, broadcast, its log
+//! and the server that clients see.
+//!
+//! ```text
+//!            log and epochs at rest           elected          a quorum follows
+//!  Settling ------------------------> Looking ------> Leading ---------------------> and serves
+//!     ^                                  |  somebody else         up to date            |
+//!     |                                  `------------------> Learning -----> and serves|
+//!     `-------------------------- the role ends ----------------------------------------'
+//! ```
+//!
+//! Whatever a role leaves under way on the disk is durable before the next vote: a vote speaks only
+//! of what is. When a role ends, so do all links of clients, as in Java: each may go on elsewhere.
+
+mod leading;
+mod learning;
+pub(super) mod swap;
+
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, VecDeque},
+    format,
+    string::String,
+    vec::Vec,
+};
+use core::time::Duration;
+
+use self::{leading::Leading, learning::Learning};
+use super::{
+    Base,
+    body::Body,
+    opening::Opening,
+    view::{Phase, View},
+};
+use crate::{
+    config::{EnsembleConfig, PeerRole, Role as ConfigRole, ServerConfig},
+    election::{self, Decision, Election, Standing},
+    event::{Event, Level},
+    id::{LinkId, OpId, ServerId, Zxid},
+    io::{Effect, Effects, FileError, FileOutput, Frame, Input, Port},
+    quorum::Quorums,
+    serve::{
+        Replica, Server,
+        stats::{Counter, Measure, Stats},
+    },
+    store::{Archive, Epochs, Recovered},
+    time::Instant,
+    zab::{Footing, History, QuorumFrame},
+    zoo::Zoo,
+};
+
+/// Links to the quorum port that are kept while it is open who leads.
+const MOST_CALLERS: usize = 64;
+
+/// Words of a caller that are kept: it says who it is, and waits.
+const MOST_WORDS: usize = 4;
+
+/// A member of an ensemble.
+#[derive(Clone)]
+pub(super) struct Member<Z: Zoo> {
+    me: ServerId,
+    observer: bool,
+    election: Election<Z>,
+    epochs: Epochs<Z>,
+    archive: Archive,
+    role: Role<Z>,
+    body: Body<Z>,
+    /// The newest transactions, while no role has them.
+    history: History<Z>,
+    /// Links that came to the quorum port before it was decided who leads, and what they said.
+    callers: BTreeMap<LinkId, VecDeque<Box<[u8]>>>,
+    /// All links of the quorum port that are up.
+    links: Vec<LinkId>,
+    /// Whether the disk's emptiness is declared to be the beginning of a history.
+    declared: bool,
+    dials: u64,
+    /// What was counted, while nothing is served.
+    stats: Stats,
+    /// Whether there is more to do than a turn allows.
+    busy: bool,
+}
+
+#[derive(Clone)]
+enum Role<Z: Zoo> {
+    Settling,
+    Looking,
+    Leading(Box<Leading<Z>>),
+    Learning(Box<Learning<Z>>),
+}
+
+impl<Z: Zoo> Member<Z> {
+    /// A member that knows its epochs, and has no role yet.
+    pub fn new(
+        base: &mut Base<Z>,
+        opening: Opening<Z>,
+        epochs: Epochs<Z>,
+        fx: &mut Effects,
+    ) -> Member<Z> {
+        let Opening { found, took, declared, .. } = opening;
+        let config = base.config.clone();
+        let own = ensemble_of(&config);
+        let me = ServerId(own.id);
+        let observer = own.ensemble.members()[&own.id].role == PeerRole::Observer;
+        let setup = election::Setup {
+            me,
+            ensemble: own.ensemble.clone(),
+            quorums: quorums(own),
+            timeout: Duration::from_millis(u64::from(config.peers.connect_timeout_ms)),
+            multi_address: config.peers.multi_address.is_some(),
+        };
+        let mut member = Member {
+            me,
+            observer,
+            election: Election::new(base.zoo, setup),
+            epochs,
+            archive: Archive::new(config.storage.log_to_snapshot_millionths),
+            role: Role::Settling,
+            body: Body::Between,
+            history: History::new(base.zoo, 1, Zxid::ZERO),
+            callers: BTreeMap::new(),
+            links: Vec::new(),
+            declared,
+            dials: 0,
+            stats: Stats::new(),
+            busy: false,
+        };
+        member.stats.time(Measure::DbInitTime, took);
+        member.take_in(base, found);
+        member.settle(base, fx);
+        member
+    }
+
+    /// What was found on disk is what this server holds.
+    fn take_in(&mut self, base: &mut Base<Z>, found: Recovered<Z>) {
+        self.archive.begin(found.snapshot);
+        self.stats.measure(Measure::TxnsLoaded, found.replayed);
+        self.stats.count(Counter::DigestMismatches, found.mismatches);
+        let replica = base.replica(found);
+        self.history = self.new_history(base, replica.durable());
+        self.body = Body::Bare(Box::new(replica));
+    }
+
+    fn new_history(&self, base: &Base<Z>, last: Zxid) -> History<Z> {
+        History::new(base.zoo, base.config.storage.commit_log_count as usize, last)
+    }
+
+    /// Whether an input is about links between servers.
+    pub fn concerns(&self, input: &Input<'_>) -> bool {
+        match input {
+            Input::LinkUp { port, .. } | Input::DialFailed { port, .. } => *port != Port::Client,
+            Input::LinkDown { link } | Input::Frame { link, .. } | Input::Drained { link, .. } => {
+                self.election.owns(*link) || self.links.contains(link)
+            }
+            Input::Time | Input::File { .. } | Input::Ask { .. } => false,
+        }
+    }
+
+    /// Takes an input that [concerns](Member::concerns) it, or the time.
+    pub fn handle(&mut self, base: &mut Base<Z>, input: Input<'_>, fx: &mut Effects) {
+        match input {
+            Input::Time => self.on_time(base, fx),
+            Input::LinkUp { port: Port::Election, .. }
+            | Input::DialFailed { port: Port::Election, .. } => self.elect(base, input, fx),
+            Input::LinkUp { link, dialled, .. } => {
+                self.links.push(link);
+                match dialled {
+                    Some(dial) => self.on_leader_link(base, link, dial, fx),
+                    None => self.on_caller(base, link, fx),
+                }
+            }
+            Input::DialFailed { dial, why, .. } => self.on_leader_away(base, dial, &why, fx),
+            Input::LinkDown { link } if !self.election.owns(link) => {
+                self.links.retain(|up| *up != link);
+                self.callers.remove(&link);
+                self.archive.gone(link, &mut base.ids, fx);
+                self.on_quorum_down(base, link, fx);
+            }
+            Input::Frame { link, frame } if !self.election.owns(link) => {
+                self.on_quorum_frame(base, link, quorum_frame(frame), fx);
+            }
+            Input::Drained { link, bytes } if !self.election.owns(link) => {
+                if let Role::Leading(leading) = &mut self.role {
+                    leading.leader.on_drained(link, bytes, base.now.mono);
+                }
+            }
+            _ => self.elect(base, input, fx),
+        }
+    }
+
+    /// Ends a turn.
+    pub fn flush(&mut self, base: &mut Base<Z>, fx: &mut Effects) {
+        self.busy = false;
+        match &self.role {
+            Role::Leading(_) => self.flush_leading(base, fx),
+            Role::Learning(_) => self.flush_learning(fx),
+            _ => {}
+        }
+        match &mut self.body {
+            Body::Bare(replica) => replica.flush(base.now.mono, &mut base.ids, fx),
+            Body::Serving(server) => {
+                let applied = server.history().applied();
+                if self.archive.wants_snapshot().is_some_and(|least| applied >= least) {
+                    base.snapshots.want();
+                }
+                base.keep_house(server.replica(), fx);
+                server.flush(base.now, &mut base.ids, fx);
+            }
+            Body::Swapping(swap) => {
+                if let Err(fault) = swap.step(base, fx) {
+                    let why = format!("the leader's tree is none: {fault}");
+                    self.learn_no_more(base, &why, fx);
+                }
+            }
+            Body::Between => unreachable!("only within a call"),
+        }
+        self.settle(base, fx);
+    }
+
+    /// When [`Input::Time`] is due.
+    pub fn poll_timeout(&self, base: &Base<Z>) -> Option<Instant> {
+        let now = base.now.mono;
+        let role = match &self.role {
+            Role::Leading(leading) => leading.poll_timeout(now),
+            Role::Learning(learning) => learning.learner.poll_timeout(),
+            _ => None,
+        };
+        let (server, purge) = match &self.body {
+            Body::Serving(server) => (server.poll_timeout(now), base.purges.poll_timeout()),
+            _ => (None, None),
+        };
+        let busy = self.busy.then_some(now);
+        [busy, role, server, purge, self.election.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// The server, while it serves.
+    pub fn server(&self) -> Option<&Server<Z>> {
+        match &self.body {
+            Body::Serving(server) => Some(server),
+            _ => None,
+        }
+    }
+
+    /// The server, while it serves.
+    pub fn server_mut(&mut self) -> Option<&mut Server<Z>> {
+        self.body.server()
+    }
+
+    /// Its part in the ensemble, and how much of history it holds.
+    pub fn view(&self) -> View {
+        let serving = matches!(self.body, Body::Serving(_));
+        let phase = match &self.role {
+            Role::Leading(leading) => {
+                let established = leading.leader.is_leading();
+                Phase::Leading { epoch: leading.leader.epoch(), established }
+            }
+            Role::Learning(learning) if self.observer => {
+                Phase::Observing { leader: learning.leader, serving }
+            }
+            Role::Learning(learning) => Phase::Following { leader: learning.leader, serving },
+            Role::Settling | Role::Looking => Phase::Looking,
+        };
+        let (accepted, current) = (self.epochs.accepted(), self.epochs.current());
+        let held = match self.body.replica() {
+            Some(replica) => View::of(phase, replica),
+            None => View::blank(phase),
+        };
+        View { accepted, current, ..held }
+    }
+
+    /// Ends everything: gives what must come to rest before the process may end.
+    pub fn stop(mut self, fx: &mut Effects) -> Option<Box<Replica<Z>>> {
+        for link in &self.links {
+            fx.push(Effect::HangUp { link: *link });
+        }
+        match self.body.take() {
+            Body::Bare(replica) => Some(replica),
+            Body::Serving(server) => Some(Box::new(server.retire(fx).0)),
+            Body::Swapping(_) | Body::Between => None,
+        }
+    }
+
+    /// A file operation ended.
+    pub fn on_file(
+        &mut self,
+        base: &mut Base<Z>,
+        op: OpId,
+        result: &Result<FileOutput<'_>, FileError>,
+        fx: &mut Effects,
+    ) {
+        if self.epochs.owns(op) {
+            if self.epochs.on_file(op, result, fx) {
+                self.on_epochs(base, fx);
+            }
+            return;
+        }
+        if self.archive.owns(op) {
+            return self.on_archive_file(base, op, result, fx);
+        }
+        if let Some(sitter) = self.body.sitter() {
+            let before = base.snapshots.newest();
+            let ours = base.on_house_file(op, result, sitter, fx);
+            let newest = base.snapshots.newest();
+            if newest > before {
+                self.archive.snapshot_done(newest, &mut base.ids, fx);
+            }
+            if ours {
+                return;
+            }
+        }
+        let moved = match &mut self.body {
+            Body::Bare(replica) => replica.on_file(op, result, &mut base.ids, fx),
+            Body::Serving(server) => {
+                let before = server.history().durable();
+                server.on_file(base.now, op, result, &mut base.ids, fx);
+                server.history().durable() > before
+            }
+            Body::Swapping(swap) => {
+                if let Some(found) = swap.on_file(base, op, result, fx) {
+                    self.swapped(base, found, fx);
+                }
+                false
+            }
+            Body::Between => unreachable!("only within a call"),
+        };
+        if moved {
+            self.on_durable(base, fx);
+        }
+    }
+
+    /// What was under way on the disk is there: looks for a leader.
+    fn settle(&mut self, base: &mut Base<Z>, fx: &mut Effects) {
+        let (Role::Settling, Body::Bare(replica)) = (&self.role, &self.body) else { return };
+        if !replica.is_durable() || !self.epochs.is_idle() {
+            return;
+        }
+        let zxid = replica.durable();
+        if self.history.last() != zxid {
+            self.history = self.new_history(base, zxid);
+        }
+        let epoch = self.epochs.current();
+        let nothing = zxid == Zxid::ZERO && self.epochs.accepted() == 0 && !self.declared;
+        let standing = match (nothing, base.config.storage.create_database) {
+            (false, _) => Standing::History { zxid, epoch: i64::from(epoch) },
+            (true, true) => Standing::Empty,
+            (true, false) => Standing::Missing,
+        };
+        self.role = Role::Looking;
+        self.election.look(base.now.mono, standing, fx);
+    }
+
+    /// A server of this copy of history, which goes on counting.
+    fn new_server(&mut self, base: &Base<Z>, replica: Replica<Z>) -> Server<Z> {
+        let mut server = base.serve(replica);
+        server.go_on_from(core::mem::take(&mut self.stats));
+        server
+    }
+
+    fn elect(&mut self, base: &mut Base<Z>, input: Input<'_>, fx: &mut Effects) {
+        let decision = self.election.handle(base.now.mono, input, fx);
+        if let (Some(decision), Role::Looking) = (decision, &self.role) {
+            match decision {
+                Decision::Leading => self.lead(base, fx),
+                Decision::Following(leader) | Decision::Observing(leader) => {
+                    self.learn(base, leader, fx);
+                }
+            }
+        }
+    }
+
+    fn on_time(&mut self, base: &mut Base<Z>, fx: &mut Effects) {
+        self.elect(base, Input::Time, fx);
+        match &self.role {
+            Role::Leading(_) => self.on_leading_time(base, fx),
+            Role::Learning(_) => self.on_learning_time(base, fx),
+            _ => {}
+        }
+        if let Body::Serving(server) = &mut self.body {
+            server.on_time(base.now, fx);
+        }
+    }
+
+    /// Somebody opened a link to the quorum port.
+    fn on_caller(&mut self, base: &mut Base<Z>, link: LinkId, fx: &mut Effects) {
+        match &mut self.role {
+            Role::Leading(leading) => leading.leader.on_link_up(link, base.now.mono),
+            Role::Settling | Role::Looking if self.callers.len() < MOST_CALLERS => {
+                self.callers.insert(link, VecDeque::new());
+            }
+            _ => fx.push(Effect::HangUp { link }),
+        }
+    }
+
+    fn on_quorum_frame(
+        &mut self,
+        base: &mut Base<Z>,
+        link: LinkId,
+        frame: QuorumFrame<'_>,
+        fx: &mut Effects,
+    ) {
+        match &self.role {
+            Role::Leading(_) => self.on_learner_frame(base, link, frame, fx),
+            Role::Learning(learning) if learning.link == Some(link) => {
+                self.on_leader_frame(base, frame, fx);
+            }
+            _ => {
+                let Some(words) = self.callers.get_mut(&link) else { return };
+                match frame {
+                    QuorumFrame::Packet(bytes) if words.len() < MOST_WORDS => {
+                        words.push_back(bytes.into());
+                    }
+                    _ => {
+                        self.callers.remove(&link);
+                        fx.push(Effect::HangUp { link });
+                    }
+                }
+            }
+        }
+    }
+
+    fn on_quorum_down(&mut self, base: &mut Base<Z>, link: LinkId, fx: &mut Effects) {
+        match &self.role {
+            Role::Leading(_) => self.on_learner_down(base, link, fx),
+            Role::Learning(learning) if learning.link == Some(link) => {
+                self.on_leader_down(base, fx);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_epochs(&mut self, base: &mut Base<Z>, fx: &mut Effects) {
+        let (accepted, current) = (self.epochs.accepted(), self.epochs.current());
+        match &mut self.role {
+            Role::Leading(leading) => leading.leader.on_epochs(accepted, current),
+            Role::Learning(_) => self.teach(base, fx, |learner, now, fx, order| {
+                learner.on_epochs(accepted, current, now, fx, order);
+            }),
+            _ => {}
+        }
+    }
+
+    fn on_durable(&mut self, base: &mut Base<Z>, fx: &mut Effects) {
+        let Some(durable) = self.body.durable() else { return };
+        match &mut self.role {
+            Role::Leading(leading) => leading.leader.on_durable(durable),
+            Role::Learning(_) => self.teach(base, fx, |learner, now, fx, order| {
+                learner.on_durable(durable, now, fx, order);
+            }),
+            _ => {}
+        }
+    }
+
+    fn footing(&self) -> Footing {
+        Footing {
+            accepted: self.epochs.accepted(),
+            current: self.epochs.current(),
+            durable: self.body.durable().expect("a role begins with a copy of history"),
+        }
+    }
+
+    /// A role is over: whoever was served must go elsewhere, and this server looks again.
+    fn end_role(&mut self, why: &str, fx: &mut Effects) {
+        let (history, was) = match core::mem::replace(&mut self.role, Role::Settling) {
+            Role::Leading(leading) => (leading.leader.retire(), "leads no more"),
+            Role::Learning(learning) => (learning.learner.retire(), "follows no more"),
+            _ => return,
+        };
+        let text = format!("server {} {was}: {why}", self.me);
+        fx.event(Event::Note { level: Level::Warn, text });
+        self.body = match self.body.take() {
+            Body::Serving(server) => {
+                self.history = history;
+                let (replica, stats) = server.retire(fx);
+                self.stats = stats;
+                Body::Bare(Box::new(replica))
+            }
+            Body::Swapping(mut swap) => {
+                swap.give_up();
+                Body::Swapping(swap)
+            }
+            body => {
+                self.history = history;
+                body
+            }
+        };
+        for link in core::mem::take(&mut self.callers).into_keys() {
+            fx.push(Effect::HangUp { link });
+        }
+    }
+}
+
+fn ensemble_of(config: &ServerConfig) -> &EnsembleConfig {
+    match &config.role {
+        ConfigRole::Member(own) => own,
+        ConfigRole::Standalone { .. } => unreachable!("a lone server is no member"),
+    }
+}
+
+fn quorums(own: &EnsembleConfig) -> Quorums {
+    own.ensemble.quorum().into()
+}
+
+fn ticks(config: &ServerConfig, ticks: core::num::NonZeroU32) -> Duration {
+    Duration::from_millis(u64::from(config.tick_time_ms)) * ticks.get()
+}
+
+fn quorum_frame(frame: Frame<'_>) -> QuorumFrame<'_> {
+    match frame {
+        Frame::Packet(bytes) => QuorumFrame::Packet(bytes),
+        Frame::Tree { bytes, last } => QuorumFrame::Tree { bytes, last },
+        Frame::Broken { why } => QuorumFrame::Nonsense { why },
+        Frame::Word(_) | Frame::Oversized { .. } | Frame::Nonsense { .. } => {
+            unreachable!("a quorum port's framing machine cuts packets and trees")
+        }
+    }
+}
+
+/// What a dial is called: dials of the election have small numbers.
+fn dial_name(n: u64) -> crate::id::DialId {
+    crate::id::DialId(n | 1 << 63)
+}
+
+/// What is told of a role that begins.
+fn told(text: String, fx: &mut Effects) {
+    fx.event(Event::Note { level: Level::Info, text });
+}
