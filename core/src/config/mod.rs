@@ -32,7 +32,8 @@ pub use policy::{FourLetterWords, Metrics, Purge, SessionLimits, WORDS};
 pub use properties::{Entry, MalformedEscape, Properties, Repeated};
 pub use report::{ConfigError, ConfigErrors, Notice, NoticeKind, Origin, Setting};
 pub use tuning::{
-    Admin, AuthProvider, Containers, DigestAlgorithm, Requests, Security, StallMonitor, Storage,
+    Admin, AuthProvider, Containers, DigestAlgorithm, EnsembleScheme, Requests, Security,
+    StallMonitor, Storage,
 };
 
 use alloc::collections::BTreeMap;

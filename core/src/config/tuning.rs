@@ -183,14 +183,15 @@ pub struct Security {
     pub x509_super_user: Option<String>,
     /// `authProvider.*`.
     pub providers: Vec<AuthProvider>,
-    /// `ensembleAuthName`, the names a client may ask for.
-    pub ensemble_names: Vec<String>,
+    /// `ensembleAuthName` and its provider.
+    pub ensemble: EnsembleScheme,
     /// `enforce.auth.*` and `sessionRequireClientSASLAuth`: schemes of which a client needs one
     /// before any request; empty if none is needed.
     pub required_schemes: Vec<String>,
     /// `allowSaslFailedClients`.
     pub allow_sasl_failed: bool,
-    /// `IPAuthenticationProvider.usexforwardedfor`.
+    /// `IPAuthenticationProvider.usexforwardedfor`: whose address a request over HTTP comes from.
+    /// A client's connection has no such header.
     pub ip_from_forwarded_header: bool,
     /// `extendedTypesEnabled`: TTL nodes may be made.
     pub extended_types: bool,
@@ -239,9 +240,21 @@ pub struct AuthProvider {
     pub class: String,
 }
 
+/// Scheme `ensemble`: a client says which ensemble it means, and is sent on if this is another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnsembleScheme {
+    /// No `authProvider.*` names `EnsembleAuthenticationProvider`: there is no such scheme.
+    Off,
+    /// Any name is right: `ensembleAuthName` is not set.
+    AnyName,
+    /// These names are right.
+    Named(Vec<String>),
+}
+
 impl Security {
     pub(super) fn read(s: &mut Settings) -> Self {
         let algorithm = s.property("DigestAuthenticationProvider.digestAlg");
+        let providers = providers(s);
         Self {
             skip_acl: yes_no(s, "skipACL", false),
             eager_acl_check: flag(s, "enableEagerACLCheck", false),
@@ -250,8 +263,8 @@ impl Security {
             digest_algorithm: s.choice(algorithm, DigestAlgorithm::Sha1, &DIGEST_ALGORITHMS),
             super_users: s.properties_under("superUser").into_iter().map(|v| v.value).collect(),
             x509_super_user: text(s, "X509AuthenticationProvider.superUser"),
-            providers: providers(s),
-            ensemble_names: list(text(s, "ensembleAuthName")),
+            ensemble: ensemble_scheme(text(s, "ensembleAuthName"), &providers),
+            providers,
             required_schemes: required_schemes(s),
             allow_sasl_failed: flag(s, "allowSaslFailedClients", false),
             ip_from_forwarded_header: flag(s, "IPAuthenticationProvider.usexforwardedfor", false),
@@ -435,11 +448,40 @@ fn log_to_snapshot(s: &mut Settings) -> Option<u32> {
 }
 
 fn providers(s: &mut Settings) -> Vec<AuthProvider> {
+    let settings = s.properties_under("authProvider.");
+    for setting in &settings {
+        let why = match simple_name(&setting.value) {
+            "DigestAuthenticationProvider" | "IPAuthenticationProvider" | ENSEMBLE_PROVIDER => {
+                continue;
+            }
+            "SASLAuthenticationProvider" => "this version offers no SASL",
+            "X509AuthenticationProvider" => "this version speaks no TLS",
+            _ => "classes of Java are not loaded here",
+        };
+        let text = format!("{} has no effect: {why}; its scheme is refused", setting.key);
+        s.note(&setting.origin, NoticeKind::NoEffect, text);
+    }
     let provider = |setting: Setting| {
         let (_, suffix) = setting.key.split_once("authProvider.")?;
         Some(AuthProvider { suffix: suffix.to_owned(), class: setting.value })
     };
-    s.properties_under("authProvider.").into_iter().filter_map(provider).collect()
+    settings.into_iter().filter_map(provider).collect()
+}
+
+const ENSEMBLE_PROVIDER: &str = "EnsembleAuthenticationProvider";
+
+/// The name of a Java class without its package.
+fn simple_name(class: &str) -> &str {
+    class.rsplit('.').next().unwrap_or(class)
+}
+
+fn ensemble_scheme(names: Option<String>, providers: &[AuthProvider]) -> EnsembleScheme {
+    let offered = providers.iter().any(|one| simple_name(&one.class) == ENSEMBLE_PROVIDER);
+    match names {
+        _ if !offered => EnsembleScheme::Off,
+        None => EnsembleScheme::AnyName,
+        names => EnsembleScheme::Named(list(names)),
+    }
 }
 
 /// Schemes that a client can show an identity of.

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Who may do what: the ACL schemes `world`, `auth`, `digest`, `ip` and `super`.
+//! Who may do what: the ACL schemes `world`, `auth`, `digest`, `ip` and `super`; and `ensemble`,
+//! by which a client finds out that it came to the wrong servers.
 //!
 //! A connection collects [`Identities`]; a znode carries an ACL; [`Schemes`] judges the one by the
 //! other, and turns the ACL of a request into the one that is stored.
 //!
 //! Source: `ZooKeeperServer.checkACL`, `PrepRequestProcessor.fixupACL`, `AuthenticationHelper`,
-//! `DigestAuthenticationProvider`, `IPAuthenticationProvider`.
+//! `DigestAuthenticationProvider`, `IPAuthenticationProvider`, `EnsembleAuthenticationProvider`.
 
 use alloc::{borrow::Cow, boxed::Box, collections::BTreeSet, format, string::String, vec::Vec};
 use core::net::IpAddr;
@@ -15,7 +16,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512, Sha512_224, Sha512_256};
 
 use crate::{
-    config::DigestAlgorithm,
+    config::{DigestAlgorithm, EnsembleScheme},
     proto::{Acl, ErrorCode, Identity},
 };
 
@@ -156,6 +157,8 @@ pub struct Schemes {
     pub digest_algorithm: DigestAlgorithm,
     /// The digest identity that is also `super` (`DigestAuthenticationProvider.superDigest`).
     pub super_digest: Option<Box<[u8]>>,
+    /// Which ensemble a client may say it means (`ensembleAuthName`).
+    pub ensemble: EnsembleScheme,
     /// The schemes of which a connection must have shown one (`enforce.auth.schemes`); if there
     /// are none, anybody is served.
     pub required: Vec<Box<[u8]>>,
@@ -168,6 +171,7 @@ impl Default for Schemes {
             digest: true,
             digest_algorithm: DigestAlgorithm::Sha1,
             super_digest: None,
+            ensemble: EnsembleScheme::Off,
             required: Vec::new(),
         }
     }
@@ -178,7 +182,8 @@ impl Schemes {
     ///
     /// # Errors
     /// [`ErrorCode::AuthFailed`] for an unknown scheme, or one identity too many; the server then
-    /// answers and hangs up.
+    /// answers and hangs up. [`ErrorCode::BadArguments`] for a client that means another ensemble;
+    /// the server then hangs up without an answer, so that the client tries the next server.
     pub fn authenticate(
         &self,
         scheme: &[u8],
@@ -195,6 +200,15 @@ impl Schemes {
                 ids.add(Identity { scheme, id: &id })
             }
             b"ip" => ids.add(Identity { scheme, id: address_text(address).as_bytes() }),
+            b"ensemble" => match &self.ensemble {
+                EnsembleScheme::Off => Err(ErrorCode::AuthFailed),
+                EnsembleScheme::Named(names)
+                    if !proof.is_empty() && !names.iter().any(|name| name.as_bytes() == proof) =>
+                {
+                    Err(ErrorCode::BadArguments)
+                }
+                EnsembleScheme::Named(_) | EnsembleScheme::AnyName => Ok(()),
+            },
             _ => Err(ErrorCode::AuthFailed),
         }
     }

@@ -207,6 +207,9 @@ impl<Z: Zoo> Server<Z> {
         let address = conn.peer.ip();
         let judged = self.rules.schemes.authenticate(scheme, auth, address, &mut conn.identities);
         let err = judged.err().unwrap_or(ErrorCode::Ok);
+        if err == ErrorCode::BadArguments {
+            return self.hang_up(link, "it means another ensemble than ensembleAuthName", fx);
+        }
         self.answer_apart(link, header.xid, err, fx);
         if err != ErrorCode::Ok {
             self.stats.count(Counter::AuthFailed, 1);

@@ -464,6 +464,7 @@ fn rules(config: &ServerConfig) -> Rules {
             digest: security.digest_scheme,
             digest_algorithm: security.digest_algorithm,
             super_digest: security.super_digest.as_ref().map(|text| text.as_bytes().into()),
+            ensemble: security.ensemble.clone(),
             required: security.required_schemes.iter().map(|name| name.as_bytes().into()).collect(),
         },
         extended_types: security.extended_types,

@@ -463,7 +463,9 @@ fn metrics_security_and_peers_are_typed() {
          observer.syncEnabled=false\nsyncEnabled=TRUE\nlocalSessionsEnabled=true\n\
          multiAddress.enabled=true\nquorum.auth.enableSasl=true",
     ));
-    assert_eq!(notices(&config), [""; 0]);
+    let no_sasl = "zoo.cfg:6: authProvider.sasl has no effect: this version offers no SASL; its \
+                   scheme is refused";
+    assert_eq!(notices(&config), [no_sasl]);
     let Metrics::Prometheus { listen, options } = &config.metrics else { panic!("asked for") };
     assert_eq!(*listen, Endpoint { host: None, port: 7_001 });
     assert_eq!(options.get("exportJvmInfo").map(String::as_str), Some("false"));
@@ -484,6 +486,30 @@ fn metrics_security_and_peers_are_typed() {
     assert_eq!(config.peers.multi_address, Some(multi_address));
     let sasl = config.peers.sasl.expect("enabled");
     assert_eq!(sasl.service_principal, "zkquorum/localhost");
+}
+
+#[test]
+fn providers_of_schemes_are_taken_for_what_they_are() {
+    let package = "org.apache.zookeeper.server.auth";
+    let config = read(&with(&alloc::format!(
+        "authProvider.1={package}.IPAuthenticationProvider\n\
+         authProvider.2={package}.EnsembleAuthenticationProvider\n\
+         authProvider.3={package}.X509AuthenticationProvider\n\
+         authProvider.4=com.example.Own\nensembleAuthName=east, west"
+    )));
+    assert_eq!(
+        notices(&config),
+        [
+            "zoo.cfg:5: authProvider.3 has no effect: this version speaks no TLS; its scheme is \
+             refused",
+            "zoo.cfg:6: authProvider.4 has no effect: classes of Java are not loaded here; its \
+             scheme is refused",
+        ]
+    );
+    let names = ["east", "west"].map(String::from).into();
+    assert_eq!(config.security.ensemble, EnsembleScheme::Named(names));
+    let alone = read(&with("ensembleAuthName=east"));
+    assert_eq!(alone.security.ensemble, EnsembleScheme::Off, "a name alone checks nothing");
 }
 
 proptest::proptest! {

@@ -114,6 +114,73 @@ fn who_may_not_read_hears_no_event() {
 }
 
 #[test]
+fn super_is_whoever_proves_the_super_digest_and_nobody_else() {
+    // superUser names identities of SASL and X.509 only: a digest of that name is none.
+    let mut bench = Bench::new(
+        "DigestAuthenticationProvider.superDigest=super:D/InIHSb7yEEbrWz8b9l71RjZJU=\n\
+         superUser=bob\nX509AuthenticationProvider.superUser=bob\n",
+    );
+    let owner = bench.client();
+    bench.prove(owner, "alice:hers");
+    let alice = digest_id(DigestAlgorithm::Sha1, b"alice:hers");
+    bench.ask(owner, 1, &create("/hers", &[only_for(&alice)]));
+    for (proof, code) in [(PROOF, -102), ("super:guess", -102), ("super:test", 0)] {
+        let link = bench.client();
+        bench.prove(link, proof);
+        assert_eq!(codes(&bench.ask(link, 1, &data("/hers"))), [(1, code)], "{proof}");
+        let set = Request::SetData { path: b"/hers", data: None, version: -1 };
+        assert_eq!(codes(&bench.ask(link, 2, &set)), [(2, code)], "{proof}");
+    }
+}
+
+#[test]
+fn an_address_is_the_connection_s_own() {
+    let mut bench = Bench::new("IPAuthenticationProvider.usexforwardedfor=true\n");
+    let link = bench.dial([10, 0, 0, 7]);
+    bench.greet(link, SessionId::NONE, &[0; 16]);
+    // The header is one of HTTP: what a client says of its address here counts for nothing.
+    let auth = Request::Auth { kind: 0, scheme: b"ip", auth: b"X-Forwarded-For: 10.0.0.8" };
+    assert_eq!(codes(&bench.ask(link, XID_AUTH, &auth)), [(XID_AUTH, 0)]);
+    let who = &bench.ask(link, 1, &Request::WhoAmI)[0].2;
+    assert_eq!(who[..4], 1i32.to_be_bytes());
+    assert!(who.ends_with(b"10.0.0.7"));
+    for (host, code) in [("10.0.0.7", 0), ("10.0.0.8", -102)] {
+        let who = Identity { scheme: b"ip", id: host.as_bytes() };
+        let path = format!("/{host}");
+        bench.ask(link, 2, &create(&path, &[Acl { perms: perms::ALL, who }]));
+        assert_eq!(codes(&bench.ask(link, 3, &data(&path))), [(3, code)], "{host}");
+    }
+}
+
+#[test]
+fn a_client_that_means_another_ensemble_is_sent_on_without_a_word() {
+    let provider =
+        "authProvider.1=org.apache.zookeeper.server.auth.EnsembleAuthenticationProvider\n";
+    let named = format!("{provider}ensembleAuthName=east, west\n");
+    let (right, wrong, refused) = (Some(0), None, Some(-115));
+    for (lines, name, answer) in [
+        (named.as_str(), "east", right),
+        (&named, "west", right),
+        (&named, "", right),
+        (&named, "north", wrong),
+        (&named, "east, west", wrong),
+        (provider, "north", right),
+        ("ensembleAuthName=east\n", "east", refused),
+    ] {
+        let mut bench = Bench::new(lines);
+        let link = bench.client();
+        let auth = Request::Auth { kind: 0, scheme: b"ensemble", auth: name.as_bytes() };
+        let told = codes(&bench.ask(link, XID_AUTH, &auth));
+        assert_eq!(told, answer.map(|err| (XID_AUTH, err)).into_iter().collect::<Vec<_>>());
+        assert_eq!(bench.hung_up.contains(&link), answer != right, "{name:?} under {lines}");
+        if answer == right {
+            let who = &bench.ask(link, 1, &Request::WhoAmI)[0].2;
+            assert_eq!(who[..4], 1i32.to_be_bytes(), "it is no identity");
+        }
+    }
+}
+
+#[test]
 fn passwords_are_hashed_as_configured() {
     for (name, hash) in [
         ("SHA1", "fyVmFCwVbTJYrznoSu1koqYEYF0="),
