@@ -4,8 +4,8 @@
 use std::io::{ErrorKind, Write};
 
 use menagerie_core::{
-    jute::Reader,
-    proto::{ErrorCode, OpCode, Request, SetWatches},
+    jute::{Reader, Record},
+    proto::{ErrorCode, OpCode, ReplyHeader, Request, SetWatches},
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
@@ -21,11 +21,73 @@ use super::{
 /// Bytes given to znodes that make answers large.
 const LARGE: usize = 1_000_000;
 
+/// A znode and those above it, from the top; what all of a crowd watches.
+const WATCHED: [&[u8]; 7] =
+    [b"/w", b"/w/a", b"/w/a/t", b"/w/a/t/c", b"/w/a/t/c/h", b"/w/a/t/c/h/e", b"/w/a/t/c/h/e/d"];
+
+/// Changes of one znode while a crowd watches it: each runs through every watch of it.
+const CHANGES: usize = 20;
+
 #[test]
-fn ten_thousand_connections_watch_one_znode() {
+fn ten_thousand_connections_have_a_hundred_thousand_watches_of_one_znode() {
     let count = connections(10_000);
     let mut served = Served::start("crowd", "4lw.commands.whitelist=*\n");
-    assert_eq!(served.bystander.ask(&create(b"/watched")).0, 0);
+    for path in WATCHED {
+        assert_eq!(served.bystander.ask(&create(path)).0, 0);
+    }
+    let mut crowd = crowd(&mut served, count);
+    // In all four ways, and with all that is below each of the six above: ten watches each.
+    let (path, above) = WATCHED.split_last().expect("there are some");
+    let mut watches = vec![
+        Request::GetData { path, watch: true },
+        Request::GetChildren { path, watch: true },
+        Request::AddWatch { path, mode: 0 },
+        Request::AddWatch { path, mode: 1 },
+    ];
+    watches.extend(above.iter().map(|path| Request::AddWatch { path, mode: 1 }));
+    let framed = |(request, xid): (&Request<'_>, i32)| {
+        framed(&packet(xid, request.op().code(), &wire_body(request)))
+    };
+    let requests: Vec<u8> = watches.iter().zip(1..).flat_map(framed).collect();
+    for some in crowd.chunks_mut(50) {
+        some.iter_mut().for_each(|wire| wire.raw(&requests));
+        for wire in some {
+            let mut xids = (1..).take(watches.len());
+            assert!(xids.all(|xid| wire.answer(xid).is_some_and(|(err, _)| err == 0)));
+        }
+        served.serves();
+    }
+    // Java counts pairs of a path and a connection, however many ways they stand for.
+    let pairs = count * WATCHED.len();
+    let watching = format!("{count} connections watching 7 paths\nTotal watches:{pairs}");
+    let found = served.home.ask(b"wchs");
+    assert!(found.starts_with(&watching), "{found}");
+    let change = Request::SetData { path, data: Some(b"new"), version: -1 };
+    for _ in 0..CHANGES {
+        assert_eq!(served.bystander.ask(&change).0, 0);
+        served.serves();
+    }
+    let zxids = |wire: &mut Wire| -> Vec<i64> {
+        let events = (0..CHANGES).map(|_| wire.frame().expect("an event"));
+        let zxid = |event: Vec<u8>| {
+            let header = ReplyHeader::decode(&mut Reader::new(&event)).expect("a header");
+            assert_eq!(header.xid, -1, "an event and nothing else");
+            header.zxid.0
+        };
+        events.map(zxid).collect()
+    };
+    let told = zxids(&mut crowd[0]);
+    assert!(told.is_sorted_by(|a, b| a < b), "each change once, in order: {told:?}");
+    assert!(crowd[1..].iter_mut().all(|wire| zxids(wire) == told));
+    served.serves();
+    served.grew_less_than(300);
+    drop(crowd);
+    eventually("all are gone", || served.home.ask(b"srvr").contains("Connections: 2\n"));
+    served.end();
+}
+
+/// So many clients with sessions.
+fn crowd(served: &mut Served, count: usize) -> Vec<Wire> {
     let mut crowd: Vec<Wire> = Vec::new();
     while crowd.len() < count {
         let mut more: Vec<Wire> = (0..50).map(|_| Wire::bare(served.home.port)).collect();
@@ -34,40 +96,7 @@ fn ten_thousand_connections_watch_one_znode() {
         crowd.append(&mut more);
     }
     served.serves();
-    // Each in all four ways: a herd of 40,000 for one change.
-    let path = &b"/watched"[..];
-    let requests: Vec<u8> = [
-        Request::GetData { path, watch: true },
-        Request::GetChildren { path, watch: true },
-        Request::AddWatch { path, mode: 0 },
-        Request::AddWatch { path, mode: 1 },
-    ]
-    .iter()
-    .zip(1..)
-    .flat_map(|(request, xid)| framed(&packet(xid, request.op().code(), &wire_body(request))))
-    .collect();
-    for some in crowd.chunks_mut(50) {
-        some.iter_mut().for_each(|wire| wire.raw(&requests));
-        for wire in some {
-            assert!((1..=4).all(|xid| wire.answer(xid).is_some_and(|(err, _)| err == 0)));
-        }
-    }
-    served.serves();
-    let watching = format!("{count} connections watching 1 paths\nTotal watches:{count}");
-    let found = served.home.ask(b"wchs");
-    assert!(found.starts_with(&watching), "{found}");
-    let change = Request::SetData { path, data: Some(b"new"), version: -1 };
-    assert_eq!(served.bystander.ask(&change).0, 0);
-    served.serves();
-    for wire in &mut crowd {
-        let event = wire.frame().expect("an event");
-        assert_eq!(Reader::new(&event).int(), Ok(-1), "an event and nothing else");
-    }
-    served.serves();
-    served.grew_less_than(300);
-    drop(crowd);
-    eventually("all are gone", || served.home.ask(b"srvr").contains("Connections: 2\n"));
-    served.end();
+    crowd
 }
 
 /// How many connections this process and the server can have, of so many that are wanted.
