@@ -13,7 +13,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use common::{Home, complaint, eventually, run, said, signal};
+use common::{Home, complaint, eventually, run, said, signal, wire::Wire};
+use menagerie_core::proto::{Acl, Create, CreateKind, ErrorCode, Request};
 
 #[test]
 fn start_status_and_stop_speak_as_zk_server_does() {
@@ -160,6 +161,32 @@ fn what_was_acknowledged_outlives_a_kill() {
     let nodes = home.cli(&["ls", "/"]);
     assert!((0..10).all(|n| nodes.contains(&format!("kept-{n}"))), "{nodes}");
     assert!(home.cli(&["get", "/kept-9"]).contains("value"));
+}
+
+#[test]
+fn a_raised_limit_on_requests_holds_for_what_is_stored_too() {
+    let home = Home::new("maxbuffer");
+    let data = vec![7; 3 << 20];
+    let create = |path: &'static [u8]| {
+        let (kind, data, acl) = (CreateKind::Create, Some(&data[..]), Some(vec![Acl::OPEN]));
+        Request::Create(Create { kind, path, data, acl, flags: 0 })
+    };
+    home.start();
+    let refused = (ErrorCode::MarshallingError.code(), vec![]);
+    assert_eq!(Wire::open(home.port).ask(&create(b"/early")), refused);
+    home.configure("jute.maxbuffer=4194304\njute.maxbuffer.extrasize=1\n");
+    assert_eq!(home.run(&["restart", "zoo.cfg"]).status.code(), Some(0));
+    assert_eq!(Wire::open(home.port).ask(&create(b"/large")).0, 0);
+    // From the log, and then from a snapshot too, also under the limit as it was.
+    for lines in ["", "snapCount=2\n"] {
+        signal("-KILL", &home.pid());
+        eventually("it is gone", || TcpStream::connect(("127.0.0.1", home.port)).is_err());
+        home.configure(lines);
+        home.start();
+        let read = Request::GetData { path: b"/large", watch: false };
+        let (err, body) = Wire::open(home.port).ask(&read);
+        assert!(err == 0 && body[4..].starts_with(&data), "{err}, {} bytes", body.len());
+    }
 }
 
 #[test]

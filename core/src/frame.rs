@@ -232,6 +232,8 @@ mod tests {
         let nonsense = |word: [u8; 4]| cut(10, &[&[0, 0, 0, 0], &word, &[0, 0, 0, 0]]);
         assert_eq!(nonsense([0xff; 4]), ["Packet([])", "Nonsense { len: -1 }"]);
         assert_eq!(nonsense([0, 0, 0, 161]), ["Packet([])", "Nonsense { len: 161 }"]);
+        // What telnet sends to be let go, where a handshake or a word should stand.
+        assert_eq!(cut(10, &[&[0xff, 0xf4, 0xff, 0xfd, 6]]), ["Nonsense { len: -720899 }"]);
         // The first packet is a handshake: one beyond the limit is not worth an answer.
         assert_eq!(cut(10, &[&[0, 0, 0, 11]]), ["Nonsense { len: 11 }"]);
     }

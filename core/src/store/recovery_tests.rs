@@ -7,6 +7,7 @@ use super::*;
 use crate::{
     id::SessionId,
     jute::{Reader, Record},
+    log::append_record,
     store::test_disk::TestDisk,
     txn::{CreateTxn, Txn, TxnEntry, TxnHeader, TxnKind},
     zoo::Sound,
@@ -300,6 +301,26 @@ fn a_missing_log_stops_the_server() {
         lost.put(dir, name, run.disk.file(dir, name).expect("it was written"));
     }
     assert!(recover(lost).why().starts_with("log.1 is missing"));
+}
+
+/// Java 3.9 logs a request that it could not read as an error under the number of the transaction
+/// before it.
+#[test]
+fn an_error_that_takes_no_number_of_its_own_is_passed_over() {
+    let mut run = recover(TestDisk::new());
+    run.write(3);
+    let mut again = Vec::new();
+    let header = TxnHeader { session: SessionId(9), cxid: 2, zxid: Zxid(3), time: 2, op: -1 };
+    TxnEntry { header, txn: Txn::Error { err: -5 }, digest: None }.encode(&mut again);
+    let log = with(&run.disk, Dir::Log, "log.1", |log| {
+        log.truncate(16 + 3 * (entry(1).len() + 13));
+        append_record(log, &again);
+        append_record(log, &entry(4));
+    });
+    let run = recover(log);
+    assert_eq!((run.zxid(), run.warnings()), (4, vec![]));
+    assert!(run.served().tree.find(b"/made-3").is_some());
+    assert!(run.served().tree.find(b"/made-4").is_some());
 }
 
 #[test]
