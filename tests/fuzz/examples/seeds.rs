@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Makes seeds from what Java sent and wrote: `seeds FOLDER` fills a folder a target below it.
+//! Makes seeds from what Java sent and wrote: `seeds FOLDER` fills a folder a target below it. And
+//! of quotas, which the fixtures lack.
 
 use std::{env, fs, io, path::Path};
+
+use menagerie_core::{
+    id::{SessionId, Zxid},
+    jute::Record,
+    log::{append_log_header, append_record},
+    proto::{Acl, Create, CreateKind, Request},
+    txn::{CreateTxn, Txn, TxnEntry, TxnHeader, TxnKind},
+};
 
 fn main() -> io::Result<()> {
     let into = env::args().nth(1).expect("the folder to fill");
@@ -16,7 +25,81 @@ fn main() -> io::Result<()> {
             data_directory(into, &name, &path)?;
         }
     }
-    Ok(())
+    quotas(into)
+}
+
+/// A subtree with soft and hard limits, and what goes up to them and beyond: as transactions, and
+/// as a script for a whole server.
+fn quotas(into: &Path) -> io::Result<()> {
+    let create = |path: &'static str, data: &'static str| {
+        let (path, data, acl) = (path.as_bytes(), Some(data.as_bytes()), Some(vec![Acl::OPEN]));
+        Request::Create(Create { kind: CreateKind::Create, path, data, acl, flags: 0 })
+    };
+    let set = |path: &'static str, data: &'static str| Request::SetData {
+        path: path.as_bytes(),
+        data: Some(data.as_bytes()),
+        version: -1,
+    };
+    let delete = |path: &'static str| Request::Delete { path: path.as_bytes(), version: -1 };
+    let limits = "/zookeeper/quota/a/zookeeper_limits";
+    let requests = [
+        create("/a", "123"),
+        create("/zookeeper/quota/a", ""),
+        create(limits, "count=2,bytes=9=;byteHardLimit=12;countHardLimit=4"),
+        create("/zookeeper/quota/a/zookeeper_stats", ""),
+        create("/a/b", "456"),
+        create("/a/b/c", "789"),
+        create("/a/d", "0"),
+        create("/a/e", "too many"),
+        set("/a/b", "4567"),
+        set("/a/b", "much too long"),
+        delete("/a/d"),
+        set(limits, "count=1"),
+        set("/a/b", ""),
+        delete(limits),
+        set("/a", "free again"),
+    ];
+    put(into, "server", "quotas", &script(&requests))?;
+    put(into, "log", "quotas", &log(&requests))
+}
+
+/// One client asks, and the disk does its work after each request.
+fn script(requests: &[Request<'_>]) -> Vec<u8> {
+    let mut script = vec![8, 0, 14];
+    for request in requests {
+        let mut body = vec![u8::try_from(request.op().code()).expect("a small code")];
+        request.encode(&mut body);
+        script.extend([3, u8::try_from(body.len()).expect("a short request")]);
+        script.extend(body);
+        script.push(14);
+    }
+    script
+}
+
+/// The log of a server that did as it was asked.
+fn log(requests: &[Request<'_>]) -> Vec<u8> {
+    let mut log = vec![7];
+    append_log_header(&mut log);
+    for (request, zxid) in requests.iter().zip(1..) {
+        let txn = match request {
+            Request::Create(Create { path, data, acl, .. }) => {
+                let kind = TxnKind::Plain { ephemeral: false, create2: false };
+                let (acl, parent_cversion) = (acl.clone(), -1);
+                Txn::Create(CreateTxn { path, data: *data, acl, kind, parent_cversion })
+            }
+            Request::SetData { path, data, .. } => {
+                Txn::SetData { path, data: *data, version: 1, reconfig: false }
+            }
+            Request::Delete { path, .. } => Txn::Delete { path, container: false },
+            _ => unreachable!("it creates, sets and deletes"),
+        };
+        let op = txn.op().code();
+        let header = TxnHeader { session: SessionId(7), cxid: 1, zxid: Zxid(zxid), time: 1, op };
+        let mut entry = Vec::new();
+        TxnEntry { header, txn, digest: None }.encode(&mut entry);
+        append_record(&mut log, &entry);
+    }
+    log
 }
 
 /// What a client sent: as a stream, packet by packet, and as a script for a whole server.

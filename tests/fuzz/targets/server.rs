@@ -63,7 +63,8 @@ struct World {
 impl World {
     fn new(disk: Disk) -> World {
         let text = b"dataDir=/d\nclientPort=1\npreAllocSize=1\nsnapCount=40\nmaxClientCnxns=0\n\
-                     4lw.commands.whitelist=*\nextendedTypesEnabled=true\njute.maxbuffer=4096\n";
+                     4lw.commands.whitelist=*\nextendedTypesEnabled=true\nenforceQuota=true\n\
+                     jute.maxbuffer=4096\n";
         let file = StaticConfig::parse("zoo.cfg", text, &[]).expect("it is right");
         let config = file.complete(&Surroundings::default()).expect("nothing is missing");
         let setup = Setup { config, hash_key: (1, 2), seed: 3, facts: Facts::default() };
