@@ -14,6 +14,7 @@
 //! server whose disk is slow shows committed transactions late. Java's leader may apply what it
 //! does not have durably itself, if enough followers have.
 
+use alloc::vec::Vec;
 use core::{
     cmp::{max, min},
     time::Duration,
@@ -99,6 +100,12 @@ impl<Z: Zoo> Replica<Z> {
             batch_since: None,
             settled: false,
         }
+    }
+
+    /// Owners of ephemeral znodes that are no sessions.
+    pub(super) fn strays(&self) -> Vec<SessionId> {
+        let owners = self.tree.ephemeral_owners().into_iter();
+        owners.filter(|owner| !self.sessions.contains(*owner)).collect()
     }
 
     /// The newest transaction that may be applied.

@@ -35,7 +35,7 @@ use crate::{
     config::ServerConfig,
     event::{Event, Level},
     hash::Keyed,
-    id::{LinkId, OpId, Zxid},
+    id::{LinkId, OpId, SessionId, Zxid},
     io::{Effects, FileError, FileOutput},
     proto::{EventKind, perms},
     store::{Ids, SnapshotNews, Snapshotter},
@@ -88,6 +88,8 @@ pub struct Server<Z: Zoo> {
     pub(super) sweep: Sweep,
     /// When people were last told of an exceeded quota.
     quota_told: Option<Instant>,
+    /// Owners of ephemeral znodes that were no sessions when service began.
+    strays: Vec<SessionId>,
 }
 
 impl<Z: Zoo> Server<Z> {
@@ -106,7 +108,6 @@ impl<Z: Zoo> Server<Z> {
             watches: Watches::new(hash, TOLD_PER_TURN, zoo),
             prep: Prep::new(hash, zoo),
             proposed: replica.applied,
-            replica,
             duty: Duty::Alone,
             up: Upward::default(),
             old_peer: false,
@@ -119,6 +120,8 @@ impl<Z: Zoo> Server<Z> {
             talk: Talk::new(facts, &config, now),
             sweep: Sweep::new(now.mono, config.containers.check_interval_ms),
             quota_told: None,
+            strays: replica.strays(),
+            replica,
             config,
         }
     }
@@ -213,6 +216,7 @@ impl<Z: Zoo> Server<Z> {
     /// Does what is due, a bounded part of it; [`Server::poll_timeout`] says when to come again.
     pub fn on_time(&mut self, now: Now, fx: &mut Effects) {
         if self.duty != Duty::Learn {
+            self.end_strays(now, fx);
             self.expire_sessions(now, fx);
             if !self.old_peer {
                 self.sweep(now);
@@ -232,10 +236,11 @@ impl<Z: Zoo> Server<Z> {
 
     /// When [`Server::on_time`] has something to do.
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        let busy = self.watches.is_busy() || self.replica.is_behind() || self.can_talk();
-        let sessionless = self.sessionless.front().map(|(due, _)| *due);
         // Sessions and containers end where history is ordered, and nowhere else.
         let orders = self.duty != Duty::Learn;
+        let strays = orders && !self.strays.is_empty();
+        let busy = self.watches.is_busy() || self.replica.is_behind() || self.can_talk() || strays;
+        let sessionless = self.sessionless.front().map(|(due, _)| *due);
         let timers = [
             busy.then_some(now),
             sessionless,
@@ -279,6 +284,21 @@ impl<Z: Zoo> Server<Z> {
             excess.limit
         );
         fx.event(Event::Note { level: Level::Warn, text });
+    }
+
+    /// Closes what is left of sessions that nobody knows any more, as Java does when it begins to
+    /// serve (`ZooKeeperServer.loadData`); only that here it is history like everything else.
+    fn end_strays(&mut self, now: Now, fx: &mut Effects) {
+        for _ in 0..EXPIRED_PER_TURN {
+            let Some(session) = self.strays.pop() else { break };
+            if self.replica.sessions.contains(session) {
+                continue;
+            }
+            fx.step();
+            let text = format!("the ephemeral znodes of {session} go: nobody knows that session");
+            fx.event(Event::Note { level: Level::Info, text });
+            self.propose_expiry(session, now);
+        }
     }
 
     fn expire_sessions(&mut self, now: Now, fx: &mut Effects) {
