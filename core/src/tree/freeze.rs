@@ -7,7 +7,7 @@
 //! A set of bits knows which slots were written; what is created meanwhile counts as written. The
 //! ACL table, which stands before the znodes, is walked in the same way.
 
-use alloc::{vec, vec::Vec};
+use alloc::{collections::VecDeque, vec, vec::Vec};
 
 use super::{NONE, NodeId, Tree};
 use crate::jute::{Record, Write};
@@ -28,13 +28,16 @@ impl Visited {
 
     /// Marks a slot as seen: whether it was there and had not been.
     pub(super) fn first(&mut self, slot: u32) -> bool {
-        if slot >= self.len {
-            return false;
+        let first = self.awaits(slot);
+        if first {
+            self.bits[(slot / 64) as usize] |= 1 << (slot % 64);
         }
-        let (word, bit) = (&mut self.bits[(slot / 64) as usize], 1 << (slot % 64));
-        let first = *word & bit == 0;
-        *word |= bit;
         first
+    }
+
+    /// Whether a slot was there and has not been seen.
+    fn awaits(&self, slot: u32) -> bool {
+        slot < self.len && self.bits[(slot / 64) as usize] & (1 << (slot % 64)) == 0
     }
 
     /// Marks the next unseen slot as seen.
@@ -62,13 +65,16 @@ impl Visited {
 #[derive(Clone, Debug)]
 pub(super) struct Freeze {
     visited: Visited,
-    /// Encoded and not yet handed out, up to `taken`.
-    early: Vec<u8>,
-    taken: usize,
+    /// Encoded and not yet handed out, in pieces: what was handed out is let go, and however much
+    /// there is, none of it moves when more comes.
+    early: VecDeque<Vec<u8>>,
     acls_done: bool,
     /// The head of the ACL table, until it is handed out.
     head: Vec<u8>,
 }
+
+/// Bytes in a piece of what is written early, about.
+const EARLY_PIECE: usize = 64 << 10;
 
 /// What a slot that holds no znode costs of a budget of bytes.
 const EMPTY_SLOT: usize = 8;
@@ -84,8 +90,7 @@ impl Tree {
         self.acls.freeze(&mut head);
         self.freeze = Some(alloc::boxed::Box::new(Freeze {
             visited: Visited::new(self.nodes.slots()),
-            early: Vec::new(),
-            taken: 0,
+            early: VecDeque::new(),
             acls_done: false,
             head,
         }));
@@ -126,7 +131,7 @@ impl Tree {
     /// Writes a znode that is about to change, if a walk has not done so yet.
     #[inline]
     pub(super) fn preserve(&mut self, at: u32) {
-        if self.freeze.is_some() {
+        if self.freeze.as_ref().is_some_and(|freeze| freeze.visited.awaits(at)) {
             self.write_early(at);
         }
     }
@@ -141,9 +146,12 @@ impl Tree {
 
     fn write_early(&mut self, at: u32) {
         let mut freeze = self.freeze.take().expect("a walk is under way");
-        let mut early = core::mem::take(&mut freeze.early);
-        freeze.visit(self, at, &mut early);
-        freeze.early = early;
+        let mut piece = match freeze.early.back() {
+            Some(last) if last.len() < EARLY_PIECE => freeze.early.pop_back().expect("it is there"),
+            _ => Vec::with_capacity(EARLY_PIECE + EARLY_PIECE / 4),
+        };
+        freeze.visit(self, at, &mut piece);
+        freeze.early.push_back(piece);
         self.freeze = Some(freeze);
     }
 
@@ -163,14 +171,18 @@ impl Tree {
 impl Freeze {
     /// Appends znodes until `out` has reached `limit` bytes; true once none are left.
     fn write(&mut self, tree: &Tree, out: &mut Vec<u8>, limit: usize) -> bool {
-        let early = &self.early[self.taken..];
-        let now = early.len().min(limit.saturating_sub(out.len()));
-        out.extend_from_slice(&early[..now]);
-        self.taken += now;
-        if self.taken < self.early.len() {
+        while out.len() < limit
+            && let Some(mut piece) = self.early.pop_front()
+        {
+            if out.is_empty() {
+                *out = piece;
+            } else {
+                out.append(&mut piece);
+            }
+        }
+        if !self.early.is_empty() {
             return false;
         }
-        (self.early, self.taken) = (Vec::new(), 0);
         let mut empty = 0;
         while out.len() + empty < limit {
             let Some(at) = self.visited.next_unseen() else { return true };
