@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What an operation costs in things that can be counted: allocations and syncs. Unlike times,
-//! these are the same on every machine.
+//! What an operation costs in things that can be counted: allocations, bytes held and syncs. Unlike
+//! times, these are the same on every machine.
 
 mod driven;
 
@@ -12,11 +12,12 @@ use std::{
 use driven::{Driven, create, packet};
 use menagerie_core::proto::Request;
 
-/// The system's allocator, counting the calls of each thread.
+/// The system's allocator, counting the calls of each thread and the bytes that it holds.
 struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static HELD: Cell<usize> = const { Cell::new(0) };
 }
 
 fn count() {
@@ -24,21 +25,28 @@ fn count() {
     let _ = ALLOCATIONS.try_with(|so_far| so_far.set(so_far.get() + 1));
 }
 
+fn hold(gone: usize, come: usize) {
+    let _ = HELD.try_with(|held| held.set(held.get().wrapping_sub(gone).wrapping_add(come)));
+}
+
 // SAFETY: every call goes to the system's allocator as it is.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
+        hold(0, layout.size());
         // SAFETY: the caller's promises are handed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        hold(layout.size(), 0);
         // SAFETY: as above.
         unsafe { System.dealloc(at, layout) }
     }
 
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         count();
+        hold(layout.size(), size);
         // SAFETY: as above.
         unsafe { System.realloc(at, layout, size) }
     }
@@ -106,6 +114,30 @@ fn a_write_allocates_little() {
     // Two a write, for what it will have changed until it is applied; the rest is the batch's.
     let counted = allocations(turn);
     assert!(counted <= 2 * 32 + 8, "{counted} allocations in 32 writes");
+}
+
+/// A leaf of which only the data changes holds when that was, and no second allocation.
+#[test]
+fn a_znode_that_changed_holds_little_more_than_one_that_never_did() {
+    const ZNODES: usize = 10_000;
+    let mut driven = Driven::new();
+    let link = driven.connect();
+    let paths: Vec<String> = (0..ZNODES).map(|n| format!("/{n:06}")).collect();
+    let mut ask = |make: &dyn Fn(&str) -> Vec<u8>| {
+        for some in paths.chunks(32) {
+            some.iter().for_each(|path| driven.frame(link, &make(path)));
+            driven.settle();
+        }
+        HELD.get()
+    };
+    let created = ask(&|path| packet(2, &create(path.as_bytes(), &[7; 100])));
+    let change = |path: &str| {
+        packet(3, &Request::SetData { path: path.as_bytes(), data: Some(&[8; 100]), version: -1 })
+    };
+    let changed = ask(&change);
+    let each = (changed - created) / ZNODES;
+    assert!((24..=32).contains(&each), "{each} bytes");
+    assert!(ask(&change) < changed + ZNODES, "and not at each change");
 }
 
 #[test]

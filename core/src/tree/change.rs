@@ -8,7 +8,7 @@
 
 use super::{
     NodeId, Owner, ROOT, Ring, StoredStat, Tree, digest, hash_name, quota,
-    slab::{NONE, Special},
+    slab::{NONE, Set, Special},
     split,
 };
 use crate::{
@@ -96,9 +96,7 @@ impl Tree {
         self.subtract(at, path);
         let before = self.nodes.get(at).data_len();
         let node = self.nodes.get_mut(at);
-        node.set_data(path, data);
-        let special = node.special_mut(path);
-        (special.mtime, special.mzxid, special.version) = (time, zxid, version);
+        node.set_data(path, data, Some(Set { mzxid: zxid, mtime: time, version }));
         self.add(at, path);
         let more = len(data) - len_of(before);
         self.nodes.count_above(at, 0, more);
@@ -152,7 +150,7 @@ impl Tree {
         self.subtract(ROOT, b"");
         let root = self.nodes.get_mut(ROOT);
         self.data_size -= root.data_len() as u64;
-        root.set_data(b"", data);
+        root.set_data(b"", data, None);
         root.set_stat(b"", stat);
         self.data_size += root.data_len() as u64;
         let old = core::mem::replace(&mut root.acl, acl);
@@ -231,7 +229,7 @@ impl Tree {
         self.subtract(at, &path);
         let node = self.nodes.get_mut(at);
         let more = len_of(data.len()) - len_of(node.data_len());
-        node.set_data(&path, Some(data));
+        node.set_data(&path, Some(data), None);
         self.nodes.count_above(at, 0, more);
         self.data_size = self.data_size.wrapping_add_signed(more);
         self.add(at, &path);

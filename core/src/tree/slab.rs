@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Where znodes lie: 56 bytes each, and one allocation for name and data together.
 //!
-//! Most znodes are leaves that were created and never changed, so what only others need (versions,
-//! owner, children) hangs off a second allocation, made when a number first differs from what
-//! creation gave it.
+//! Most znodes are leaves of which only the data ever changes, so what only others need (owner,
+//! children, other versions) hangs off a second allocation, made when a number first differs from
+//! what creation gave it. When data was set stands in front of the name, once it was set at all.
 
 use alloc::{boxed::Box, vec::Vec};
 
@@ -21,6 +21,10 @@ pub(super) const ROOT: u32 = 0;
 
 /// Set in a body's first byte if data is null, which differs from empty.
 const NULL_DATA: u8 = 1;
+
+/// Set in a body's first byte if [`Changed`] stands before the name: never beside a [`Special`],
+/// which has the same numbers.
+const CHANGED: u8 = 4;
 
 /// Set in a body's first byte if four bytes give the name's length, and not one.
 const LONG_NAME: u8 = 2;
@@ -80,6 +84,44 @@ pub(super) struct Special {
     pub(super) ring_prev: u32,
 }
 
+/// The setting of a znode's data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Set {
+    pub(super) mzxid: Zxid,
+    pub(super) mtime: i64,
+    pub(super) version: i32,
+}
+
+/// What a znode needs of which only the data was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Changed {
+    set: Set,
+    /// The CRC of path and data, of which the digest is made.
+    body_crc: u32,
+}
+
+impl Changed {
+    const LEN: usize = 24;
+
+    fn to_bytes(self) -> [u8; Changed::LEN] {
+        let Changed { set: Set { mzxid, mtime, version }, body_crc } = self;
+        let mut bytes = [0; Changed::LEN];
+        bytes[..8].copy_from_slice(&mzxid.0.to_le_bytes());
+        bytes[8..16].copy_from_slice(&mtime.to_le_bytes());
+        bytes[16..20].copy_from_slice(&version.to_le_bytes());
+        bytes[20..].copy_from_slice(&body_crc.to_le_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; Changed::LEN]) -> Changed {
+        let long = |at: usize| i64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight"));
+        let int = |at: usize| bytes[at..at + 4].try_into().expect("four");
+        let version = i32::from_le_bytes(int(16));
+        let set = Set { mzxid: Zxid(long(0)), mtime: long(8), version };
+        Changed { set, body_crc: u32::from_le_bytes(int(20)) }
+    }
+}
+
 impl Node {
     pub(super) fn name(&self) -> &[u8] {
         let (start, len) = self.name_range();
@@ -97,8 +139,12 @@ impl Node {
     }
 
     pub(super) fn stat(&self) -> StoredStat {
+        let fresh = || StoredStat::fresh(self.czxid, self.ctime, 0);
         match &self.special {
-            None => StoredStat::fresh(self.czxid, self.ctime, 0),
+            None => self.changed().map_or_else(fresh, |Changed { set, .. }| {
+                let Set { mzxid, mtime, version } = set;
+                StoredStat { mzxid, mtime, version, ..fresh() }
+            }),
             Some(special) => StoredStat {
                 czxid: self.czxid,
                 mzxid: special.mzxid,
@@ -138,22 +184,33 @@ impl Node {
     pub(super) fn body_crc(&self, path: &[u8]) -> u32 {
         match &self.special {
             Some(special) => special.body_crc,
-            None => digest::body_crc(path, self.data()),
+            None => self
+                .changed()
+                .map_or_else(|| digest::body_crc(path, self.data()), |changed| changed.body_crc),
         }
+    }
+
+    fn changed(&self) -> Option<Changed> {
+        let (start, _) = self.name_range();
+        let at = (self.body[0] & CHANGED != 0).then(|| start - Changed::LEN)?;
+        self.body[at..].first_chunk().map(Changed::from_bytes)
     }
 
     /// The numbers that few znodes need, to be changed; `path` is this znode's.
     pub(super) fn special_mut(&mut self, path: &[u8]) -> &mut Special {
         if self.special.is_none() {
+            let StoredStat { mzxid, mtime, version, .. } = self.stat();
+            let body_crc = self.body_crc(path);
+            self.head(None);
             self.special = Some(Box::new(Special {
-                mzxid: self.czxid,
-                mtime: self.ctime,
+                mzxid,
+                mtime,
                 pzxid: self.czxid,
                 owner: 0,
-                version: 0,
+                version,
                 cversion: 0,
                 aversion: 0,
-                body_crc: digest::body_crc(path, self.data()),
+                body_crc,
                 first_child: NONE,
                 children: 0,
                 below: 0,
@@ -173,8 +230,13 @@ impl Node {
     pub(super) fn set_stat(&mut self, path: &[u8], stat: &StoredStat) {
         self.czxid = stat.czxid;
         self.ctime = stat.ctime;
-        if self.special.is_none() && *stat == StoredStat::fresh(stat.czxid, stat.ctime, 0) {
-            return;
+        let fresh = StoredStat::fresh(stat.czxid, stat.ctime, 0);
+        let StoredStat { mzxid, mtime, version, .. } = *stat;
+        if self.special.is_none() && *stat == (StoredStat { mzxid, mtime, version, ..fresh }) {
+            let set = Set { mzxid, mtime, version };
+            let body_crc = || digest::body_crc(path, self.data());
+            let changed = (*stat != fresh).then(|| Changed { set, body_crc: body_crc() });
+            return self.head(changed);
         }
         let special = self.special_mut(path);
         special.mzxid = stat.mzxid;
@@ -186,36 +248,64 @@ impl Node {
         special.aversion = stat.aversion;
     }
 
-    /// Replaces the data; `path` is this znode's.
-    pub(super) fn set_data(&mut self, path: &[u8], data: Option<&[u8]>) {
+    /// Replaces the data, and notes the setting unless nobody is to know of it; `path` is this
+    /// znode's.
+    pub(super) fn set_data(&mut self, path: &[u8], data: Option<&[u8]>, set: Option<Set>) {
+        let body_crc = digest::body_crc(path, data);
+        if let Some(special) = &mut self.special {
+            special.body_crc = body_crc;
+            if let Some(Set { mzxid, mtime, version }) = set {
+                (special.mzxid, special.mtime, special.version) = (mzxid, mtime, version);
+            }
+            return self.put_body(data, None);
+        }
+        let set = set.or_else(|| self.changed().map(|changed| changed.set));
+        self.put_body(data, set.map(|set| Changed { set, body_crc }));
+    }
+
+    /// Puts what was changed before the name, or takes it from there.
+    fn head(&mut self, changed: Option<Changed>) {
+        if changed.is_some() || self.body[0] & CHANGED != 0 {
+            self.body = body(self.name(), self.data(), changed);
+        }
+    }
+
+    /// Puts data behind the name, in place where it has its room already.
+    fn put_body(&mut self, data: Option<&[u8]>, changed: Option<Changed>) {
         let (start, len) = self.name_range();
         let bytes = data.unwrap_or_default();
-        if self.body.len() - start - len == bytes.len() {
-            self.body[start + len..].copy_from_slice(bytes);
-            let null = if data.is_none() { NULL_DATA } else { 0 };
-            self.body[0] = self.body[0] & !NULL_DATA | null;
-        } else {
-            self.body = body(self.name(), data);
+        let same_head = changed.is_some() == (self.body[0] & CHANGED != 0);
+        if !same_head || self.body.len() - start - len != bytes.len() {
+            self.body = body(self.name(), data, changed);
+            return;
         }
-        if let Some(special) = &mut self.special {
-            special.body_crc = digest::body_crc(path, data);
+        if let Some(changed) = changed {
+            self.body[start - Changed::LEN..start].copy_from_slice(&changed.to_bytes());
         }
+        self.body[start + len..].copy_from_slice(bytes);
+        let null = if data.is_none() { NULL_DATA } else { 0 };
+        self.body[0] = self.body[0] & !NULL_DATA | null;
     }
 
     fn name_range(&self) -> (usize, usize) {
+        let before = if self.body[0] & CHANGED == 0 { 0 } else { Changed::LEN };
         if self.body[0] & LONG_NAME == 0 {
-            return (2, usize::from(self.body[1]));
+            return (2 + before, usize::from(self.body[1]));
         }
         let len: [u8; 4] = self.body[1..5].try_into().expect("four bytes");
-        (5, u32::from_be_bytes(len) as usize)
+        (5 + before, u32::from_be_bytes(len) as usize)
     }
 }
 
-/// Name and data in one piece.
-fn body(name: &[u8], data: Option<&[u8]>) -> Box<[u8]> {
+/// Name and data in one piece, and what was changed before them.
+fn body(name: &[u8], data: Option<&[u8]>, changed: Option<Changed>) -> Box<[u8]> {
     let bytes = data.unwrap_or_default();
-    let flags = if data.is_none() { NULL_DATA } else { 0 };
-    let mut body = Vec::with_capacity(name.len() + bytes.len() + 5);
+    let mut flags = if data.is_none() { NULL_DATA } else { 0 };
+    let mut head = 5;
+    if changed.is_some() {
+        (flags, head) = (flags | CHANGED, head + Changed::LEN);
+    }
+    let mut body = Vec::with_capacity(head + name.len() + bytes.len());
     match u8::try_from(name.len()) {
         Ok(len) => body.extend_from_slice(&[flags, len]),
         Err(_) => {
@@ -224,6 +314,7 @@ fn body(name: &[u8], data: Option<&[u8]>) -> Box<[u8]> {
             body.extend_from_slice(&len.to_be_bytes());
         }
     }
+    body.extend(changed.map(Changed::to_bytes).into_iter().flatten());
     body.extend_from_slice(name);
     body.extend_from_slice(bytes);
     body.into_boxed_slice()
@@ -275,7 +366,7 @@ impl Slab {
         czxid: Zxid,
         ctime: i64,
     ) -> u32 {
-        let body = body(name, data);
+        let body = body(name, data, None);
         let at = self.nodes.insert(Node { czxid, ctime, body, parent, ..Node::default() });
         assert!(at < FREE, "fewer znodes than slot numbers");
         at
