@@ -334,6 +334,23 @@ fn the_port_is_served_where_and_as_configured() {
     assert!(keeps_alive(&home));
 }
 
+#[test]
+fn a_port_of_zero_is_any_that_is_free() {
+    let mut home = Home::new("any-port");
+    home.configure("clientPort=0\n");
+    let mut child = home.launch("serve");
+    let port = || {
+        let log = home.log();
+        let (_, rest) = log.split_once("clients connect to 127.0.0.1:")?;
+        rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+    };
+    eventually("it says where it serves", || port().is_some());
+    home.port = port().expect("it was said");
+    home.await_service();
+    signal("-TERM", &child.id().to_string());
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
 /// Whether the server's end of a connection has the system's keep-alive timer running.
 fn keeps_alive(home: &Home) -> bool {
     let client = TcpStream::connect(("127.0.0.1", home.port)).expect("it listens");

@@ -85,7 +85,8 @@ impl Home {
         String::from_utf8_lossy(&log).into_owned()
     }
 
-    fn launch(&self, verb: &str) -> Child {
+    /// A server in the foreground; whether it serves is for the caller to find out.
+    pub fn launch(&self, verb: &str) -> Child {
         let log = File::create(self.folder.join("server.log")).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_menagerie"));
         command.args([verb, "zoo.cfg"]).current_dir(&self.folder);

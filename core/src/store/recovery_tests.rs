@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     id::SessionId,
     jute::{Reader, Record},
-    log::append_record,
+    log::{append_log_header, append_record},
     store::test_disk::TestDisk,
     txn::{CreateTxn, Txn, TxnEntry, TxnHeader, TxnKind},
     zoo::Sound,
@@ -176,8 +176,11 @@ impl<Z: Zoo> Run<Z> {
 }
 
 pub(in crate::store) fn entry(zxid: i64) -> Vec<u8> {
+    entry_of(zxid, &format!("/made-{zxid}"))
+}
+
+fn entry_of(zxid: i64, path: &str) -> Vec<u8> {
     let header = TxnHeader { session: SessionId(9), cxid: 1, zxid: Zxid(zxid), time: 1, op: 1 };
-    let path = format!("/made-{zxid}");
     let kind = TxnKind::Plain { ephemeral: false, create2: false };
     let txn = Txn::Create(CreateTxn {
         path: path.as_bytes(),
@@ -301,6 +304,23 @@ fn a_missing_log_stops_the_server() {
         lost.put(dir, name, run.disk.file(dir, name).expect("it was written"));
     }
     assert!(recover(lost).why().starts_with("log.1 is missing"));
+}
+
+/// Java 3.4 took the ends of the ranges that are refused now; what is there stays there.
+#[test]
+fn names_that_no_request_may_make_any_more_are_kept() {
+    let path = "/\u{1f}\u{7f}\u{9f}\u{f8ff}\u{fff0}\u{ffff}";
+    let mut log = Vec::new();
+    append_log_header(&mut log);
+    append_record(&mut log, &entry_of(1, path));
+    let mut disk = TestDisk::new();
+    disk.put(Dir::Log, "log.1", &log);
+    let run = recover(disk);
+    assert!(run.served().tree.find(path.as_bytes()).is_some());
+    // A log alone gets a snapshot, which is then what is read.
+    assert!(run.disk.file_names(Dir::Snap).contains(&"snapshot.1"));
+    let again = recover(run.disk.crash(|| false));
+    assert_eq!((again.served().replayed, again.digest()), (0, run.digest()));
 }
 
 /// Java 3.9 logs a request that it could not read as an error under the number of the transaction
