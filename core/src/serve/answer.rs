@@ -171,6 +171,15 @@ pub(super) fn put_reply(
     result
 }
 
+/// Appends a reply that waited since it was encoded, as of `zxid`.
+pub(super) fn put_kept(out: &mut Vec<u8>, reply: &[u8], zxid: Zxid) {
+    // Before the zxid stand the length and the xid.
+    let (head, rest) = reply.split_at(8);
+    out.extend_from_slice(head);
+    out.put_long(zxid.0);
+    out.extend_from_slice(&rest[8..]);
+}
+
 fn read_body(
     reader: &TreeReader<'_>,
     session: SessionId,

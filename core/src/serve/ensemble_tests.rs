@@ -349,6 +349,22 @@ fn answers_keep_their_order_when_a_write_is_committed_before_the_sync_ahead_of_i
 }
 
 #[test]
+fn an_answer_that_waited_is_as_new_as_what_its_client_was_shown_before_it() {
+    let mut ensemble = Ensemble::new(1);
+    let (link, _) = ensemble.client(0, 7);
+    ensemble.learners[0].path_request(link, 1, OpCode::Sync, "/");
+    ensemble.learners[0].create(link, 2, "/a");
+    ensemble.learners[0].create(link, 3, "/b");
+    assert_eq!(ensemble.carry_up(), 1);
+    ensemble.settle();
+    let learner = &mut ensemble.learners[0];
+    learner.server.sync_answered(learner.now, &mut learner.fx);
+    learner.turn();
+    let zxid = Zxid::new(EPOCH, 3).0;
+    assert_eq!(learner.replies(link), [(1, zxid, 0), (2, zxid, 0), (3, zxid, 0)]);
+}
+
+#[test]
 fn a_leader_s_own_sync_waits_for_a_word_too() {
     let mut ensemble = Ensemble::new(1);
     let link = ensemble.leader.link(7);

@@ -11,7 +11,7 @@
 use alloc::format;
 
 use super::{
-    answer::Call,
+    answer::{Call, put_kept},
     conn::{Conn, Deferred, Phase, Queued},
     learn::Duty,
     server::Server,
@@ -275,7 +275,9 @@ impl<Z: Zoo> Server<Z> {
             Queued::Write { answer, .. } => {
                 let answer = answer.expect("it was just looked at");
                 self.tell_pending(link, fx);
-                let sent = fx.send(link, |out| out.extend_from_slice(&answer));
+                // By now its client was shown later transactions, and its zxids never go back.
+                let applied = self.replica.applied;
+                let sent = fx.send(link, |out| put_kept(out, &answer, applied));
                 self.conns.get_mut(&link).expect("it is still up").sent(link, sent, fx);
             }
         }
