@@ -150,18 +150,23 @@ impl LogEnd {
     /// D4, D5 and D6, decided.
     pub(super) fn judge(&self, mark: Option<Mark>) -> Verdict {
         match self.next {
-            Some(next) => self.judge_older(next),
+            Some(next) => self.judge_older(next, mark),
             None => self.judge_newest(mark),
         }
     }
 
     /// Who began the next log began it after the last transaction that he knew. If that is the
-    /// last good one here, then what is behind it was never part of history.
-    fn judge_older(&self, next: Zxid) -> Verdict {
+    /// last good one here, then what is behind it was never part of history. The first transaction
+    /// of an epoch may follow any of an earlier one; but we cut what is torn before we begin a log.
+    fn judge_older(&self, next: Zxid, mark: Option<Mark>) -> Verdict {
+        let ours = mark.is_some_and(|mark| next <= mark.log);
         match self.ending {
             Ending::Clean => Verdict::Whole,
             _ if !next.follows(self.last) => {
                 Verdict::Rot(format!("{} goes on later than that", log_name(next)))
+            }
+            _ if ours && next != self.last.next() => {
+                Verdict::Rot(format!("it was whole when {} was begun", log_name(next)))
             }
             Ending::Headless => Verdict::Remove,
             Ending::Cut | Ending::Corrupt => self.cut(),
@@ -303,5 +308,29 @@ mod tests {
         let rot = Verdict::Rot("log.9 goes on later than that".into());
         assert_eq!(judge(Ending::Cut, 9), rot);
         assert_eq!(judge(Ending::Corrupt, 9), rot);
+    }
+
+    #[test]
+    fn a_later_epoch_s_log_says_nothing_of_the_one_before_unless_we_began_it() {
+        let next = Zxid::new(2, 1);
+        let judge = |ending, began| {
+            let end = LogEnd {
+                log: Zxid(5),
+                len: 900,
+                offset: 99,
+                ending,
+                last: Zxid(7),
+                next: Some(next),
+            };
+            end.judge(Some(Mark { log: began, synced: 500 }))
+        };
+        let rot = Verdict::Rot("it was whole when log.200000001 was begun".into());
+        for began in [next, Zxid::new(3, 1)] {
+            assert_eq!(judge(Ending::Clean, began), Verdict::Whole);
+            assert_eq!(judge(Ending::Cut, began), rot);
+            assert_eq!(judge(Ending::Corrupt, began), rot);
+            assert_eq!(judge(Ending::Headless, began), rot);
+        }
+        assert_eq!(judge(Ending::Cut, Zxid(5)), Verdict::Cut);
     }
 }
