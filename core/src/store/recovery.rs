@@ -7,9 +7,10 @@
 //!                                   +- say so, try the next       +- rot: stop (D5)
 //! ```
 //!
-//! With no snapshot the logs must begin at the beginning, and one is written before anything is
-//! served (D7): so a fresh directory gets its `snapshot.0`, and one of ZooKeeper 3.4 with logs
-//! alone becomes one on which Java 3.9 starts. Reading is done in pieces; the next one is ordered
+//! With no snapshot the logs must begin at the beginning, and `snapshot.0`, that of an empty tree,
+//! is written before anything is served (D7): so one of ZooKeeper 3.4 with logs alone becomes one
+//! on which Java 3.9 starts. A later one would hold what may not be history: the end of a member's
+//! log may have to be cut again, and a snapshot cannot be. Reading is done in pieces; the next one is ordered
 //! before the last one is worked on.
 //!
 //! A directory can be read again, up to a ceiling: [`ceiling`] says how what is beyond goes.
@@ -147,8 +148,8 @@ pub struct Recovery<Z: Zoo> {
     /// Which bytes of the newest log are still to be written once more.
     again: Range<u64>,
     snapshotter: Snapshotter<Z>,
-    /// The sessions for the first snapshot, where there is none.
-    first_sessions: Listed,
+    /// What the first snapshot holds, where there is none.
+    first: (Tree, Listed),
     halted: bool,
 }
 
@@ -176,7 +177,7 @@ impl<Z: Zoo> Recovery<Z> {
             seen: Zxid::ZERO,
             again: 0..0,
             snapshotter: Snapshotter::new(zoo, config.tail),
-            first_sessions: Listed::default(),
+            first: (Replay::empty(config.hash).tree, Listed::default()),
             halted: false,
         };
         let make = config.make;
@@ -207,7 +208,7 @@ impl<Z: Zoo> Recovery<Z> {
         fx: &mut Effects,
     ) -> Option<Recovered<Z>> {
         if self.snapshotter.owns(op) {
-            let frozen = Frozen { tree: &mut self.state.tree, sessions: &mut self.first_sessions };
+            let frozen = Frozen { tree: &mut self.first.0, sessions: &mut self.first.1 };
             match self.snapshotter.on_file(op, result, frozen, ids, fx)? {
                 SnapshotNews::Done { zxid, .. } => {
                     self.snapshot = Some(zxid);
@@ -536,10 +537,8 @@ impl<Z: Zoo> Recovery<Z> {
         if self.snapshot.is_some() {
             return self.tidy(ids, fx);
         }
-        let sessions = self.state.sessions.iter().map(|(id, timeout)| (*id, *timeout));
-        self.first_sessions = Listed::new(sessions);
-        let frozen = Frozen { tree: &mut self.state.tree, sessions: &mut self.first_sessions };
-        self.snapshotter.start(frozen, last, ids, fx);
+        let frozen = Frozen { tree: &mut self.first.0, sessions: &mut self.first.1 };
+        self.snapshotter.start(frozen, Zxid::ZERO, ids, fx);
     }
 
     /// Everything is read: removes what is unfinished, notes whose files these are, and has the

@@ -252,8 +252,9 @@ fn logs_alone_give_the_same_and_get_a_snapshot() {
         if files == V39 {
             assert_eq!(run.digest(), with);
         }
-        let name = snapshot_name(Zxid(with.0));
-        assert!(run.disk.file_names(Dir::Snap).contains(&name.as_str()));
+        // That of an empty tree: a member's leader may still take away the end of these logs.
+        let snapshots = run.disk.file_names(Dir::Snap);
+        assert!(snapshots.contains(&"snapshot.0") && !snapshots.contains(&snapshot));
         assert_eq!(recover(run.disk.crash(|| false)).digest(), run.digest());
     }
 }
