@@ -10,11 +10,12 @@ use crate::{
     config::ServerConfig,
     hash::Keyed,
     id::{FileId, LinkId, SessionId, Zxid},
-    io::{Effect, Effects, FileOutput, Frame},
+    io::{Effect, Effects, FileOp, FileOutput, Frame},
     jute::{Reader, Record, Write},
+    log::TailForm,
     proto::{ConnectRequest, ConnectResponse, ErrorCode, OpCode, ReplyHeader},
     session::password,
-    store::{Ids, LogConfig, LogWriter, Recovered, SessionTimeouts},
+    store::{Ids, LogConfig, LogWriter, Recovered, SessionTimeouts, Snapshotter},
     time::{Instant, Now},
     tree::Tree,
     zoo::Sound,
@@ -378,6 +379,20 @@ fn a_leader_s_own_sync_waits_for_a_word_too() {
     leader.server.sync_answered(leader.now, &mut leader.fx);
     leader.turn();
     assert_eq!(leader.replies(link), [(1, Zxid::new(EPOCH, 1).0, 0)]);
+}
+
+#[test]
+fn a_snapshot_of_a_leader_that_ordered_nothing_yet_ends_with_what_came_before() {
+    let leader = &mut Ensemble::new(1).leader;
+    assert_eq!(leader.server.history().applied(), Zxid::new(EPOCH, 0));
+    let mut snapshotter = Snapshotter::new(Sound, TailForm { digest: true, last: true });
+    let (replica, fx) = (leader.server.replica(), &mut leader.fx);
+    replica.begin_snapshot(&mut snapshotter, &mut leader.ids, fx);
+    let made = fx.list().iter().find_map(|effect| match effect {
+        Effect::File { what: FileOp::Create { name, .. }, .. } => Some(name.as_str()),
+        _ => None,
+    });
+    assert_eq!(made, Some("tmp.snapshot.0"));
 }
 
 #[test]

@@ -62,8 +62,11 @@ pub struct Replica<Z: Zoo> {
     /// Staged for the log and not applied.
     pub(super) pending: Pending,
     pub(super) log: LogWriter<Z>,
-    /// The newest transaction in the tree.
+    /// The newest transaction in the tree, or the beginning of the epoch that this server leads.
     pub(super) applied: Zxid,
+    /// The newest transaction in the tree: what snapshots of it end with. One that were named by the
+    /// beginning of an epoch would seem to hold more than what came before.
+    newest: Zxid,
     pub(super) committed: Committed,
     /// Transactions applied since the start of the process.
     pub(super) commits: u64,
@@ -95,6 +98,7 @@ impl<Z: Zoo> Replica<Z> {
             pending: Pending::default(),
             log: found.log,
             applied: found.zxid,
+            newest: found.zxid,
             committed: Committed::Alone,
             commits: 0,
             batch_since: None,
@@ -140,7 +144,7 @@ impl<Z: Zoo> Replica<Z> {
             let entry = TxnEntry::decode(&mut Reader::new(bytes)).expect("it was read when staged");
             let (header, sessions) = (&entry.header, &mut self.sessions);
             let outcome = txn::apply_in(self.zoo, &mut self.tree, header, &entry.txn, sink);
-            self.applied = proposal.zxid;
+            (self.applied, self.newest) = (proposal.zxid, proposal.zxid);
             self.commits += 1;
             let digest = self.tree.digest();
             let differs = entry.digest.is_some_and(|recorded| {
@@ -268,7 +272,7 @@ impl<Z: Zoo> Replica<Z> {
         fx: &mut Effects,
     ) {
         let frozen = Frozen { tree: &mut self.tree, sessions: &mut self.sessions };
-        snapshotter.start(frozen, self.applied, ids, fx);
+        snapshotter.start(frozen, self.newest, ids, fx);
         self.log.roll();
     }
 
