@@ -200,9 +200,14 @@ impl<Z: Zoo> Replica<Z> {
         self.log.close(ids, fx);
     }
 
-    /// The newest transaction in the tree.
+    /// The newest transaction in the tree, or the beginning of the epoch that this server leads.
     pub fn applied(&self) -> Zxid {
         self.applied
+    }
+
+    /// The newest transaction in the tree: what a snapshot taken now ends with.
+    pub fn newest(&self) -> Zxid {
+        self.newest
     }
 
     /// Stages a transaction from a leader while nothing is served.

@@ -199,8 +199,8 @@ impl<Z: Zoo> Member<Z> {
         match &mut self.body {
             Body::Bare(replica) => replica.flush(base.now.mono, &mut base.ids, fx),
             Body::Serving(server) => {
-                let applied = server.history().applied();
-                if self.archive.wants_snapshot().is_some_and(|least| applied >= least) {
+                let newest = server.history().newest();
+                if self.archive.wants_snapshot().is_some_and(|least| newest >= least) {
                     base.snapshots.want();
                 }
                 base.keep_house(server.replica(), fx);
