@@ -64,8 +64,8 @@ pub struct Replica<Z: Zoo> {
     pub(super) log: LogWriter<Z>,
     /// The newest transaction in the tree, or the beginning of the epoch that this server leads.
     pub(super) applied: Zxid,
-    /// The newest transaction in the tree: what snapshots of it end with. One that were named by the
-    /// beginning of an epoch would seem to hold more than what came before.
+    /// The newest transaction in the tree: what snapshots of it end with. One that were named by
+    /// the beginning of an epoch would seem to hold more than what came before.
     newest: Zxid,
     pub(super) committed: Committed,
     /// Transactions applied since the start of the process.

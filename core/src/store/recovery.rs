@@ -10,8 +10,8 @@
 //! With no snapshot the logs must begin at the beginning, and `snapshot.0`, that of an empty tree,
 //! is written before anything is served (D7): so one of ZooKeeper 3.4 with logs alone becomes one
 //! on which Java 3.9 starts. A later one would hold what may not be history: the end of a member's
-//! log may have to be cut again, and a snapshot cannot be. Reading is done in pieces; the next one is ordered
-//! before the last one is worked on.
+//! log may have to be cut again, and a snapshot cannot be. Reading is done in pieces; the next one
+//! is ordered before the last one is worked on.
 //!
 //! A directory can be read again, up to a ceiling: [`ceiling`] says how what is beyond goes.
 

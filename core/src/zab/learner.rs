@@ -37,6 +37,10 @@
 //!
 //! # What leaders of Java's do
 //!
+//! One gives a write that it cannot read the number of the transaction before it, and proposes and
+//! commits both (`PrepRequestProcessor.pRequestHelper`). Whatever comes with the last number again
+//! is passed over: it is an error, which changes nothing.
+//!
 //! One may send again, behind a SNAP, what is in that tree already: the tree is not read at one
 //! moment there. Words about transactions up to the SNAP's own are passed over.
 
@@ -502,10 +506,10 @@ impl<Z: Zoo> Learner<Z> {
     }
 
     fn append(&mut self, zxid: Zxid, entry: &[u8], order: Orders<'_>) -> Result<(), String> {
-        if zxid <= self.in_tree {
+        let last = self.history.last();
+        if zxid <= self.in_tree || zxid == last && self.mode == Mode::Following {
             return Ok(());
         }
-        let last = self.history.last();
         let header = TxnHeader::decode(&mut Reader::new(entry));
         if !self.is_possible(zxid) || !header.is_ok_and(|header| header.zxid == zxid) {
             return Err(format!("what was proposed as {zxid} is another transaction"));
@@ -526,7 +530,8 @@ impl<Z: Zoo> Learner<Z> {
 
     fn commit(&mut self, zxid: Zxid, order: Orders<'_>) -> Result<(), String> {
         let joining = matches!(self.mode, Mode::Settling { .. } | Mode::Waiting);
-        if zxid <= self.in_tree || joining && self.zoo.has(Mutation::JoinerDropsCommits) {
+        let again = zxid == self.history.committed() && self.mode == Mode::Following;
+        if zxid <= self.in_tree || again || joining && self.zoo.has(Mutation::JoinerDropsCommits) {
             return Ok(());
         }
         match self.history.after(self.history.committed()) {

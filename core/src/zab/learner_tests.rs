@@ -244,7 +244,10 @@ fn a_follower_logs_acknowledges_and_commits_in_order() {
     // A COMMIT may come before the own ACK, which is sent all the same.
     assert_eq!(rig.commit(z(EPOCH, 1)), ["commit to 0x500000001"]);
     assert_eq!(rig.durable(z(EPOCH, 2)), ["ACK 0x500000001", "ACK 0x500000002"]);
+    // Java's leader gave a write that it cannot read the same number.
+    assert_eq!(rig.propose(z(EPOCH, 2)), NOTHING);
     assert_eq!(rig.commit(z(EPOCH, 2)), ["commit to 0x500000002"]);
+    assert_eq!(rig.commit(z(EPOCH, 2)), NOTHING);
     let words = rig.commit(z(EPOCH, 3));
     assert_eq!(words, ["step down: 0x500000003 was committed and never proposed", "1: hang up"]);
     let mut rig = Rig::new(AppliesProposals);
