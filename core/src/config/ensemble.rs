@@ -112,6 +112,13 @@ impl Member {
         let role = role.unwrap_or(PeerRole::Participant);
         Ok(Self { addresses, role, client, secure_client })
     }
+
+    /// Every host and port at which other servers reach it.
+    fn places(&self) -> impl Iterator<Item = (&str, u16)> {
+        let places = |at: &PeerAddress| [at.quorum_port, at.election_port];
+        let of = move |at| places(at).map(|port| (&*at.host, port));
+        self.addresses.iter().flat_map(of)
+    }
 }
 
 impl fmt::Display for Member {
@@ -196,6 +203,20 @@ impl Ensemble {
         self.members.values().filter(|member| member.role == role).count()
     }
 
+    /// Two members that other servers would reach at one place, and where that is.
+    pub(super) fn shared_place(&self) -> Option<(i64, i64, Endpoint)> {
+        let mut places: BTreeMap<(String, u16), i64> = BTreeMap::new();
+        for (&id, member) in &self.members {
+            for (host, port) in member.places() {
+                let place = (host.to_ascii_lowercase(), port);
+                if let Some(other) = places.insert(place, id).filter(|other| *other != id) {
+                    return Some((other, id, Endpoint { host: Some(host.to_owned()), port }));
+                }
+            }
+        }
+        None
+    }
+
     /// Reads a dynamic configuration file. Its version is the hexadecimal end of its name,
     /// `zoo.cfg.dynamic.100000000`, and 0 if there is none.
     ///
@@ -230,7 +251,11 @@ impl Ensemble {
             if let Some(id) = setting.key.strip_prefix("server.") {
                 let member = Member::parse(&setting.value)
                     .map_err(|problem| wrong(setting, &problem, MEMBER_FORM))?;
-                ensemble.members.insert(server_id(setting, id)?, member);
+                let id = server_id(setting, id)?;
+                if ensemble.members.insert(id, member).is_some() {
+                    let problem = format!("there is a server.{id} already, written otherwise");
+                    return Err(wrong(setting, &problem, "give each server an id of its own"));
+                }
             } else if let Some(id) = setting.key.strip_prefix("group.") {
                 read_group(setting, server_id(setting, id)?, &mut groups)?;
                 grouping = Some(setting);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The two steps from text to a [`ServerConfig`], with the cross-checks of ZooKeeper's
 //! QuorumPeerConfig.
-use super::ensemble::{Endpoint, Ensemble, PeerRole, is_membership, parse_myid};
+use super::ensemble::{Endpoint, Ensemble, Member, PeerRole, is_membership, parse_myid};
 use super::policy::{FourLetterWords, Metrics, Purge, SessionLimits};
 use super::report::{ConfigError, ConfigErrors, NoticeKind, Origin, Setting};
 use super::settings::{MAX_INT, Number, Settings};
@@ -108,6 +108,7 @@ impl StaticConfig {
             Role::Standalone { id }
         } else {
             self.note_voters(voters);
+            self.note_shared_place();
             Role::Member(self.member(id)?)
         };
         Ok(self.config)
@@ -127,7 +128,7 @@ impl StaticConfig {
     }
 
     fn check_voters(&self) -> Result<(), ConfigError> {
-        let several = |(_, member): &(&i64, &super::Member)| member.addresses.len() > 1;
+        let several = |(_, member): &(&i64, &Member)| member.addresses.len() > 1;
         if let Some((id, _)) = self.ensemble.members().iter().find(several)
             && self.config.peers.multi_address.is_none()
         {
@@ -193,6 +194,33 @@ impl StaticConfig {
         }
     }
 
+    fn note_shared_place(&mut self) {
+        if let Some((one, other, place)) = self.ensemble.shared_place() {
+            let text = format!(
+                "server.{one} and server.{other} are both at {place}, where only one can listen; \
+                 give each its own host or ports"
+            );
+            self.note(NoticeKind::Suspicious, text);
+        }
+    }
+
+    /// A client port that is one of this server's own ports for other servers cannot be opened.
+    fn check_client_port(&self, member: &Member) -> Result<(), ConfigError> {
+        let own = [&self.config.clients.plain, &self.config.clients.secure];
+        for client in own.into_iter().flatten() {
+            for at in &member.addresses {
+                for (what, port) in [("quorum", at.quorum_port), ("election", at.election_port)] {
+                    let elsewhere = client.host.as_ref().is_some_and(|host| *host != at.host);
+                    if client.port == port && !elsewhere {
+                        let problem = format!("the client port {client} is the {what} port, too");
+                        return Err(self.error(problem, "choose another for one of them"));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn member(&mut self, id: Option<i64>) -> Result<EnsembleConfig, ConfigError> {
         let ticks = |count, key, usual| {
             NonZeroU32::new(count).ok_or_else(|| {
@@ -214,6 +242,7 @@ impl StaticConfig {
             return Err(self.error(problem, "add that line, or correct myid"));
         };
         let role = member.role;
+        self.check_client_port(member)?;
         self.check_id(id)?;
         if let Some((setting, _)) = self.peer_type.take().filter(|(_, wanted)| *wanted != role) {
             let text =

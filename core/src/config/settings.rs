@@ -5,7 +5,7 @@
 //! `zookeeper.<key>` and so overrides the same property given with `-D`.
 use super::flags::defines;
 use super::number::{self, NotANumber};
-use super::properties::Properties;
+use super::properties::{Properties, Repeated};
 use super::report::{ConfigError, Notice, NoticeKind, Origin, Setting};
 use super::unknown;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -78,8 +78,10 @@ impl Settings {
         }
         for repeated in properties.repeated() {
             let origin = Origin::Line { file: file.clone(), line: repeated.ignored_line };
-            let text =
-                format!("{} is ignored: line {} sets it again", repeated.key, repeated.by_line);
+            let Repeated { key, by_line, .. } = repeated;
+            let server = key.starts_with("server.");
+            let remedy = if server { "; give each server an id of its own" } else { "" };
+            let text = format!("{key} is ignored: line {by_line} sets it again{remedy}");
             self.note(&origin, NoticeKind::Repeated, text);
         }
     }

@@ -155,3 +155,40 @@ fn a_servers_own_line_may_not_contradict_its_client_port() {
     let named = alloc::format!("clientPortAddress=zk1\n{}", two("10.0.0.2:2181"));
     assert!(member(&named, "1").is_ok(), "names are not resolved here");
 }
+
+#[test]
+fn each_server_has_an_id_and_a_place_of_its_own() {
+    let notices = |text: &str| {
+        let config = complete(&(String::from(QUORUM) + text), "1", None).expect("good");
+        config.notices.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let three = "server.1=a:1:2\nserver.2=b:1:2\nserver.3=c:1:2\n";
+    assert_eq!(
+        notices(&(String::from(three) + "server.2=d:1:2")),
+        ["zoo.cfg:6: server.2 is ignored: line 8 sets it again; give each server an id of its own"]
+    );
+    assert_eq!(
+        member(&(String::from(three) + "server.02=d:1:2"), "1").expect_err("twice"),
+        "zoo.cfg:6: server.2=b:1:2: there is a server.2 already, written otherwise; \
+         give each server an id of its own"
+    );
+    assert_eq!(
+        notices("server.1=a:1:2\nserver.2=b:1:2\nserver.3=A:2:3\n"),
+        ["zoo.cfg: server.1 and server.3 are both at A:2, where only one can listen; \
+          give each its own host or ports"]
+    );
+    assert!(notices(three).is_empty());
+}
+
+#[test]
+fn a_client_port_is_none_of_the_ports_for_other_servers() {
+    let two = |client: &str| alloc::format!("server.1=a:1:2181{client}\nserver.2=b:1:2\n");
+    assert_eq!(
+        member(&two(""), "1").expect_err("one port"),
+        "zoo.cfg: the client port 0.0.0.0:2181 is the election port, too; \
+         choose another for one of them"
+    );
+    assert!(member(&two(""), "2").is_ok(), "it is no port of this server");
+    let elsewhere = String::from("clientPortAddress=127.0.0.1\n") + &two("");
+    assert!(member(&elsewhere, "1").is_ok(), "another address");
+}
