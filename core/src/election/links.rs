@@ -301,12 +301,18 @@ impl Links {
     ) -> Option<ServerId> {
         let (id, me) = (hello.from, self.hello.from);
         if id == me {
-            let why = format!("says that it is server {me}, as this one is");
+            let why = format!(
+                "says that it is server {me}, as this one is: correct dataDir/myid of one of the \
+                 two, or what server.{me} leads to"
+            );
             self.refuse(now, link, why, fx);
             return None;
         }
         if !self.peers.contains_key(&id) {
-            let why = format!("says that it is server {id}, which is no member");
+            let why = format!(
+                "says that it is server {id}, which is no member: give all servers the same \
+                 server.N lines, or correct its dataDir/myid"
+            );
             self.refuse(now, link, why, fx);
             return None;
         }
