@@ -382,6 +382,8 @@ pub enum Exit {
     DataDir,
     /// 10: a write to the transaction log or to an epoch file failed.
     DiskWrite,
+    /// 14: the election port or the quorum port cannot be opened.
+    PeerPort,
 }
 
 impl Exit {
@@ -393,6 +395,7 @@ impl Exit {
             Exit::BadConfig => 2,
             Exit::DataDir => 3,
             Exit::DiskWrite => 10,
+            Exit::PeerPort => 14,
         }
     }
 }

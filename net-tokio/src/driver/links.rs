@@ -22,12 +22,12 @@ use menagerie_core::{
 use tokio::{
     io::{AsyncRead, ReadBuf},
     net::{
-        TcpStream,
+        TcpSocket, TcpStream, lookup_host,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::Notify,
     task::spawn_local,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout, timeout_at},
 };
 
 use super::Driver;
@@ -167,7 +167,7 @@ pub struct Call {
 
 /// Dials; the core hears of the link, or of why there is none.
 pub async fn dial(driver: Rc<Driver>, call: Call) {
-    let opened = open(&call).await;
+    let opened = open(&call, driver.peer_keep_alive).await;
     let Call { dial, port, .. } = call;
     match opened {
         Ok((stream, peer)) => start(&driver, stream, peer, port, Some(dial)),
@@ -179,12 +179,33 @@ pub async fn dial(driver: Rc<Driver>, call: Call) {
     }
 }
 
-/// Resolves a name and connects to the first of its addresses that answers.
-async fn open(call: &Call) -> io::Result<(TcpStream, SocketAddr)> {
-    let connect = TcpStream::connect((call.host.as_str(), call.number));
-    let stream = timeout(call.limit, connect).await.map_err(|_| io::ErrorKind::TimedOut)??;
-    let peer = stream.peer_addr()?;
-    Ok((stream, peer))
+/// Resolves a name and connects to the first of its addresses that answers. What is left of the
+/// time is shared among them: one that leads nowhere does not keep the next from being tried.
+async fn open(call: &Call, keep_alive: bool) -> io::Result<(TcpStream, SocketAddr)> {
+    let until = Instant::now() + call.limit;
+    let named = lookup_host((call.host.as_str(), call.number));
+    let addresses: Vec<SocketAddr> = timeout_at(until, named).await??.collect();
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for (left, address) in (1..=addresses.len() as u32).rev().zip(addresses) {
+        let share = until.saturating_duration_since(Instant::now()) / left;
+        match timeout(share, connect(address, keep_alive)).await {
+            Ok(Ok(stream)) => return Ok((stream, address)),
+            Ok(Err(error)) => failed = error,
+            Err(_) => failed = io::ErrorKind::TimedOut.into(),
+        }
+    }
+    Err(failed)
+}
+
+async fn connect(address: SocketAddr, keep_alive: bool) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_keepalive(keep_alive)?;
+    let stream = socket.connect(address).await?;
+    // While nobody listens at a port that the system also gives out, a dial can meet itself.
+    if stream.local_addr()? == address {
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    Ok(stream)
 }
 
 /// Announces a link to the core and starts its task.
@@ -295,10 +316,11 @@ mod tests {
     async fn a_dial_resolves_and_connects_or_says_why_not() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let there = listener.local_addr().expect("it is bound");
-        let (_stream, peer) = open(&call("localhost", there.port())).await.expect("it listens");
+        let (_stream, peer) =
+            open(&call("localhost", there.port()), true).await.expect("it listens");
         assert_eq!(peer, there);
         drop(listener);
-        let gone = open(&call("127.0.0.1", there.port())).await;
+        let gone = open(&call("127.0.0.1", there.port()), false).await;
         assert_eq!(gone.expect_err("it is gone").kind(), io::ErrorKind::ConnectionRefused);
     }
 }

@@ -61,8 +61,10 @@ pub type Asked = (Question, oneshot::Sender<Answer>);
 pub struct Setup {
     /// Where the files are.
     pub folders: Folders,
-    /// The client port, bound.
-    pub listener: TcpListener,
+    /// This server's ports as they are opened, and what is spoken there.
+    pub ports: UnboundedReceiver<(Port, TcpListener)>,
+    /// Whether the system watches over links between servers (`tcpKeepAlive`).
+    pub peer_keep_alive: bool,
     /// The largest packet (`jute.maxbuffer`).
     pub max_packet: u32,
     /// Questions of operators, from other tasks.
@@ -87,6 +89,7 @@ pub async fn run(node: Node<Sound>, setup: Setup, stop: impl Future<Output = ()>
         asked: RefCell::default(),
         newest_ask: Cell::new(STOP.0),
         max_packet: setup.max_packet,
+        peer_keep_alive: setup.peer_keep_alive,
         origin: std::time::Instant::now(),
         flush_wanted: Cell::new(false),
         flush: Notify::new(),
@@ -101,7 +104,7 @@ pub async fn run(node: Node<Sound>, setup: Setup, stop: impl Future<Output = ()>
             spawn_local(flush_when_wanted(driver.clone()));
             spawn_local(watch_the_clock(driver.clone()));
             spawn_local(complete_files(driver.clone(), completions));
-            spawn_local(accept(driver.clone(), setup.listener));
+            spawn_local(accept_as_opened(driver.clone(), setup.ports));
             spawn_local(hear_questions(driver.clone(), setup.questions));
             driver.input(driver.now(), Input::Time);
             driver.want_flush();
@@ -129,6 +132,7 @@ struct Driver {
     asked: RefCell<HashMap<AskId, oneshot::Sender<Answer>>>,
     newest_ask: Cell<u64>,
     max_packet: u32,
+    peer_keep_alive: bool,
     origin: std::time::Instant,
     flush_wanted: Cell<bool>,
     flush: Notify,
@@ -291,11 +295,17 @@ async fn complete_files(driver: Rc<Driver>, mut done: UnboundedReceiver<Vec<Comp
     }
 }
 
+async fn accept_as_opened(driver: Rc<Driver>, mut ports: UnboundedReceiver<(Port, TcpListener)>) {
+    while let Some((port, listener)) = ports.recv().await {
+        spawn_local(accept(driver.clone(), port, listener));
+    }
+}
+
 /// Accepts links for as long as the core runs. Running out of descriptors is waited out.
-async fn accept(driver: Rc<Driver>, listener: TcpListener) {
+async fn accept(driver: Rc<Driver>, port: Port, listener: TcpListener) {
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => links::start(&driver, stream, peer, Port::Client, None),
+            Ok((stream, peer)) => links::start(&driver, stream, peer, port, None),
             Err(error) => {
                 driver.complain(format!("cannot accept a connection: {error}; trying again"));
                 tokio::time::sleep(Duration::from_millis(100)).await;

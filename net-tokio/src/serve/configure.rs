@@ -9,8 +9,8 @@ use std::{
 
 use menagerie_core::{
     config::{
-        BUILT_IN_NAME, BUILT_IN_TEXT, ConfigErrors, NoticeKind, Role, ServerConfig, StaticConfig,
-        Surroundings,
+        BUILT_IN_NAME, BUILT_IN_TEXT, ConfigErrors, LocalSessions, NoticeKind, Peers, Role,
+        ServerConfig, StaticConfig, Surroundings,
     },
     io::Exit,
 };
@@ -39,6 +39,9 @@ pub fn log_notices(config: &ServerConfig) {
             NoticeKind::NoEffect | NoticeKind::Honoured => tracing::info!("{notice}"),
             _ => tracing::warn!("{notice}"),
         }
+    }
+    if let Role::Member(_) = config.role {
+        left_out(config).for_each(|text| tracing::warn!("{text}"));
     }
     if let Some(secure) = &config.clients.secure {
         tracing::warn!("secureClientPort {secure} is not served: this version speaks no TLS");
@@ -95,26 +98,68 @@ fn nobody_gets_in(config: &ServerConfig) -> bool {
 
 /// Refuses what this version cannot be: better no server than one that is not what it seems.
 fn serveable(name: &str, config: &ServerConfig) -> Result<(), Failure> {
-    let why = match (&config.role, &config.clients.plain) {
-        (Role::Member(member), _) => format!(
-            "{name}: this configuration makes the server number {} of an ensemble of {}, and this \
-             version of Menagerie only serves alone; leave this server to ZooKeeper for now, or \
-             remove the server.N lines to serve alone",
-            member.id,
-            member.ensemble.members().len()
-        ),
-        (Role::Standalone { .. }, None) => format!(
+    let why = if config.clients.plain.is_none() && config.clients.secure.is_some() {
+        format!(
             "{name}: only secureClientPort is set, and this version of Menagerie speaks no TLS; \
              set clientPort, on an address that only a TLS proxy reaches if need be"
-        ),
-        (Role::Standalone { .. }, Some(_)) if nobody_gets_in(config) => format!(
+        )
+    } else if nobody_gets_in(config) {
+        format!(
             "{name}: clients would have to authenticate by {} (enforce.auth.schemes or \
              sessionRequireClientSASLAuth), which this version of Menagerie does not offer, so \
              nobody could get in; let digest or ip be enough, or leave this server to ZooKeeper \
              for now",
             config.security.required_schemes.join(" or ")
-        ),
-        (Role::Standalone { .. }, Some(_)) => return Ok(()),
+        )
+    } else if let (Role::Member(_), Some(setting)) = (&config.role, beyond_peers(&config.peers)) {
+        format!(
+            "{name}: {setting}, and this version of Menagerie speaks neither TLS nor SASL with \
+             other servers; set it to false on all of them, in a network that only they can \
+             reach, or leave this server to ZooKeeper for now"
+        )
+    } else if let Role::Member(member) = &config.role {
+        format!(
+            "{name}: this configuration makes the server number {} of an ensemble of {}, and this \
+             version of Menagerie only serves alone; leave this server to ZooKeeper for now, or \
+             remove the server.N lines to serve alone",
+            member.id,
+            member.ensemble.members().len()
+        )
+    } else {
+        return Ok(());
     };
     Err(Failure { exit: Exit::BadConfig, why })
+}
+
+/// What makes the links between servers other than this version can speak.
+fn beyond_peers(peers: &Peers) -> Option<&'static str> {
+    let sasl = peers.sasl.as_ref();
+    if peers.ssl {
+        Some("sslQuorum is true")
+    } else if sasl.is_some_and(|sasl| sasl.learner_requires) {
+        Some("quorum.auth.learnerRequireSasl is true")
+    } else {
+        None
+    }
+}
+
+/// Settings of a member that are read and come to nothing in this version.
+fn left_out(config: &ServerConfig) -> impl Iterator<Item = &'static str> {
+    let peers = &config.peers;
+    let sessions = "localSessionsEnabled is left out: every session is known to all servers";
+    let master = "observerMasterPort is not opened: observers are to dial the leader";
+    let unification = "portUnification is left out: links by TLS are not understood";
+    let sasl = "quorum.auth.enableSasl is left out: other servers are not authenticated";
+    let oracle = "oraclePath is left out: two servers need each other";
+    let reconfig = "reconfigEnabled is left out: the members are those of the file";
+    [
+        (config.local_sessions != LocalSessions::Off, sessions),
+        (peers.observer_master_port.is_some(), master),
+        (peers.port_unification, unification),
+        (peers.sasl.is_some(), sasl),
+        (peers.oracle_path.is_some(), oracle),
+        (config.reconfig_enabled, reconfig),
+    ]
+    .into_iter()
+    .filter_map(|(is_set, text)| is_set.then_some(text))
 }

@@ -7,7 +7,7 @@ mod listen;
 mod signals;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     env,
     net::SocketAddr,
     path::{self, Path, PathBuf},
@@ -17,16 +17,19 @@ use std::{
 
 use background::Herald;
 use menagerie_core::{
-    config::{Metrics, ServerConfig},
+    config::{Metrics, Role, ServerConfig},
     event::Event,
-    io::Exit,
+    io::{Exit, Port},
     node::{self, Node},
     serve::Facts,
 };
 use tokio::{
     net::TcpListener,
     runtime::Builder,
-    sync::{mpsc::unbounded_channel, oneshot},
+    sync::{
+        mpsc::{UnboundedSender, unbounded_channel},
+        oneshot,
+    },
 };
 
 use crate::{
@@ -90,7 +93,7 @@ fn serve(
     let stop = signals::handle(out).map_err(|error| unexpected("cannot hear signals", &error))?;
     let runtime = Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| unexpected("cannot start the runtime", &error))?;
-    let halted = runtime.block_on(drive(config, file.is_none(), max_files, stop, herald))?;
+    let halted = runtime.block_on(drive(config, file, max_files, stop, herald))?;
     match halted.exit {
         Exit::Clean => {
             tracing::info!("stopped");
@@ -102,13 +105,13 @@ fn serve(
 
 async fn drive(
     config: ServerConfig,
-    built_in: bool,
+    file: Option<&Path>,
     max_files: Option<u64>,
     stop: oneshot::Receiver<()>,
     herald: &Rc<RefCell<Option<Herald>>>,
 ) -> Result<Halted, Failure> {
-    let endpoint = config.clients.plain.clone().expect("configure refuses a server without one");
-    let listener = listen::clients(&endpoint, &config.clients).await?;
+    let (open, ports) = unbounded_channel();
+    let clients = open_to_clients(&config, &open).await?;
     let (ask, questions) = unbounded_channel();
     if let Metrics::Prometheus { listen: endpoint, .. } = &config.metrics {
         let listener = listen::metrics(endpoint).await?;
@@ -117,47 +120,105 @@ async fn drive(
         }
         tokio::spawn(metrics::serve(listener, ask));
     }
+    let ready = Rc::new(Ready {
+        herald: herald.clone(),
+        recovered: Cell::new(false),
+        reachable: Cell::new(false),
+    });
     let folders = Folders::new(config.data_dir.as_ref(), config.data_log_dir.as_ref());
     let setup = driver::Setup {
         folders,
+        ports,
+        peer_keep_alive: config.peers.tcp_keep_alive,
         max_packet: config.requests.max_buffer,
         questions,
-        tell: tell(&listener, built_in, herald),
-        listener,
+        tell: tell(clients, file.is_none(), ready.clone()),
     };
+    let unreachable = open_to_peers(&config, file, open, ready);
     let node = Node::new(node::Setup {
         hash_key: (random(), random()),
         seed: random(),
         facts: facts(&config, max_files),
-        config,
+        config: config.clone(),
     });
+    // A server that the others cannot reach stops as if it was asked to, and says why.
+    let mut failed = None;
     let stop = async {
-        if stop.await.is_err() {
-            std::future::pending::<()>().await;
+        tokio::select! {
+            Ok(()) = stop => {}
+            failure = unreachable => failed = Some(failure),
         }
     };
-    Ok(driver::run(node, setup, stop).await)
+    let halted = driver::run(node, setup, stop).await;
+    failed.map_or(Ok(halted), Err)
+}
+
+/// Opens the client port, if there is to be one, and says where it is.
+async fn open_to_clients(
+    config: &ServerConfig,
+    open: &UnboundedSender<(Port, TcpListener)>,
+) -> Result<Option<SocketAddr>, Failure> {
+    let Some(endpoint) = &config.clients.plain else { return Ok(None) };
+    let listener = listen::clients(endpoint, &config.clients).await?;
+    let address = listener.local_addr().ok();
+    open.send((Port::Client, listener)).expect("the other end is held here");
+    Ok(address)
+}
+
+/// Opens the ports for other servers, if there are any; ends only if that fails.
+async fn open_to_peers(
+    config: &ServerConfig,
+    file: Option<&Path>,
+    open: UnboundedSender<(Port, TcpListener)>,
+    ready: Rc<Ready>,
+) -> Failure {
+    if let Role::Member(member) = &config.role {
+        let list = config.peers.dynamic_config_file.as_deref().map(Path::new).or(file);
+        let list = list.expect("the built-in configuration has no servers").display().to_string();
+        if let Err(failure) = listen::peers(&list, member, &config.peers, &open).await {
+            return failure;
+        }
+    }
+    ready.reachable.set(true);
+    ready.tell();
+    // The channel stays open: an address may still be tried again.
+    std::future::pending().await
+}
+
+/// What must be true before the launcher is told that the server serves.
+struct Ready {
+    herald: Rc<RefCell<Option<Herald>>>,
+    /// The data directory was read.
+    recovered: Cell<bool>,
+    /// The ports for other servers are open, if there are to be any.
+    reachable: Cell<bool>,
+}
+
+impl Ready {
+    fn tell(&self) {
+        if self.recovered.get()
+            && self.reachable.get()
+            && let Some(herald) = self.herald.take()
+        {
+            herald.serving();
+        }
+    }
 }
 
 /// Logs what the core tells; that it serves is also told to the launcher, and to whoever sits at
 /// the terminal for the first time.
-fn tell(
-    listener: &TcpListener,
-    built_in: bool,
-    herald: &Rc<RefCell<Option<Herald>>>,
-) -> Box<dyn FnMut(&Event)> {
-    let herald = herald.clone();
-    let address = listener.local_addr().ok();
+fn tell(clients: Option<SocketAddr>, built_in: bool, ready: Rc<Ready>) -> Box<dyn FnMut(&Event)> {
     Box::new(move |event| {
         logs::tell(event);
-        if let (Event::Recovered { .. }, Some(address)) = (event, address) {
-            tracing::info!("clients connect to {address}");
-            if built_in {
-                greet(address);
+        if let Event::Recovered { .. } = event {
+            if let Some(address) = clients {
+                tracing::info!("clients connect to {address}");
+                if built_in {
+                    greet(address);
+                }
             }
-            if let Some(herald) = herald.take() {
-                herald.serving();
-            }
+            ready.recovered.set(true);
+            ready.tell();
         }
     })
 }
