@@ -245,19 +245,6 @@ fn an_installation_is_found_around_the_scripts() {
 }
 
 #[test]
-fn a_member_of_an_ensemble_is_refused() {
-    let home = Home::new("member");
-    home.configure("server.1=a:2888:3888\nserver.2=b:2888:3888\nserver.3=c:2888:3888\n");
-    fs::create_dir_all(home.folder.join("data")).expect("a folder");
-    fs::write(home.folder.join("data/myid"), "2\n").expect("a myid");
-    let output = home.run(&["serve", "zoo.cfg"]);
-    assert_eq!(output.status.code(), Some(2));
-    let why = complaint(&output);
-    assert!(why.contains("server number 2 of an ensemble of 3"), "{why}");
-    assert!(why.contains("only serves alone"), "{why}");
-}
-
-#[test]
 fn a_data_directory_that_cannot_be_is_said_so() {
     let home = Home::new("impossible");
     fs::write(home.folder.join("data"), "a file, not a folder").expect("a file");

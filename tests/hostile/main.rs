@@ -14,7 +14,7 @@ mod data_directory;
 use std::process::Child;
 
 use common::{
-    Home, end_of, signal,
+    Home, end_of, resident, signal,
     wire::{Wire, body as wire_body, encoded, framed, packet},
 };
 use menagerie_core::proto::{Acl, Create, CreateKind, Request};
@@ -76,13 +76,6 @@ impl Drop for Served {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// KiB that a process holds in memory.
-fn resident(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.split_whitespace().next()?.parse().ok()
 }
 
 fn create(path: &[u8]) -> Request<'_> {

@@ -117,14 +117,6 @@ fn serveable(name: &str, config: &ServerConfig) -> Result<(), Failure> {
              other servers; set it to false on all of them, in a network that only they can \
              reach, or leave this server to ZooKeeper for now"
         )
-    } else if let Role::Member(member) = &config.role {
-        format!(
-            "{name}: this configuration makes the server number {} of an ensemble of {}, and this \
-             version of Menagerie only serves alone; leave this server to ZooKeeper for now, or \
-             remove the server.N lines to serve alone",
-            member.id,
-            member.ensemble.members().len()
-        )
     } else {
         return Ok(());
     };
@@ -151,6 +143,9 @@ fn left_out(config: &ServerConfig) -> impl Iterator<Item = &'static str> {
     let unification = "portUnification is left out: links by TLS are not understood";
     let sasl = "quorum.auth.enableSasl is left out: other servers are not authenticated";
     let oracle = "oraclePath is left out: two servers need each other";
+    let serves = "leaderServes=no is left out: a leader has clients, too";
+    let read_only = "readonlymode.enabled is left out: without a quorum nothing is served";
+    let keeps = "observer.syncEnabled=false is left out: an observer keeps log and snapshots";
     let reconfig = "reconfigEnabled is left out: the members are those of the file";
     [
         (config.local_sessions != LocalSessions::Off, sessions),
@@ -159,6 +154,9 @@ fn left_out(config: &ServerConfig) -> impl Iterator<Item = &'static str> {
         (peers.sasl.is_some(), sasl),
         (peers.oracle_path.is_some(), oracle),
         (config.reconfig_enabled, reconfig),
+        (!peers.leader_serves, serves),
+        (config.read_only_mode, read_only),
+        (!peers.observer_sync_enabled, keeps),
     ]
     .into_iter()
     .filter_map(|(is_set, text)| is_set.then_some(text))
