@@ -7,6 +7,7 @@ mod common;
 mod faults;
 mod members;
 mod mistakes;
+mod operations;
 mod readme;
 
 use std::{
