@@ -521,6 +521,42 @@ fn a_leader_that_is_cut_off_serves_no_more_and_what_only_it_holds_is_cut() {
     assert!(world.view(first).durable == last && beyond.epoch() <= last.epoch());
 }
 
+/// A leader logs what nobody else hears of; gives who it is.
+fn log_alone(world: &mut World) -> usize {
+    let leader = world.leader();
+    let mut client = world.client(leader, SessionId::NONE, &[0; 16]);
+    assert_eq!(world.create(&mut client, "/all-have-it"), 0);
+    (1..=3).filter(|id| *id != leader).for_each(|id| world.cut_off(id));
+    assert_eq!(world.try_create(&mut client, "/one-has-it"), None, "no quorum has it");
+    leader
+}
+
+#[test]
+fn what_only_the_leader_had_logged_goes_to_the_others_when_it_leads_again() {
+    let mut world = three();
+    let leader = log_alone(&mut world);
+    world.pass(20_000);
+    assert!(matches!(world.view(leader).phase, Phase::Looking), "{:?}", world.view(leader));
+    (1..=3).for_each(|id| world.join(id));
+    assert_eq!(world.leader(), leader, "it has the most");
+    let mut client = world.client(leader, SessionId::NONE, &[0; 16]);
+    assert!(world.exists(&mut client, "/one-has-it"));
+    world.agree();
+}
+
+#[test]
+fn what_only_the_leader_had_logged_goes_to_the_others_after_all_were_killed() {
+    let mut world = three();
+    let leader = log_alone(&mut world);
+    (1..=3).for_each(|id| world.kill(id, true));
+    (1..=3).for_each(|id| world.join(id));
+    (1..=3).for_each(|id| world.start(id));
+    assert_eq!(world.leader(), leader, "it has the most");
+    let mut client = world.client(leader, SessionId::NONE, &[0; 16]);
+    assert!(world.exists(&mut client, "/one-has-it"));
+    world.agree();
+}
+
 #[test]
 fn a_wiped_server_gets_a_whole_tree_and_an_observer_too() {
     let mut world = World::new(3, 1, "");
