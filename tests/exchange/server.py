@@ -22,13 +22,17 @@ maxSessionTimeout=120000
 """
 
 
+def free_port():
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Server:
     """A command that takes the path of a zoo.cfg; started here, and ended without warning."""
 
-    def __init__(self, command, folder, **settings):
-        with contextlib.closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+    def __init__(self, command, folder, port=None, **settings):
+        self.port = port or free_port()
         self.command = command
         self.log = pathlib.Path(folder, "server.log")
         self.log_starts = self.log.stat().st_size if self.log.exists() else 0

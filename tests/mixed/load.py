@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients that write all the time, through whatever becomes of the servers, and remember what was
+acknowledged."""
+
+import socket
+import threading
+import time
+
+from kazoo.client import KazooClient, KazooState
+from kazoo.exceptions import ConnectionLoss, NodeExistsError, OperationTimeoutError
+
+from members import PATIENCE, Failed, await_that
+
+TIMEOUT = 30
+# Errors after which nobody knows whether it was done.
+UNKNOWN = (ConnectionLoss, OperationTimeoutError)
+
+
+def connect(hosts, session=None, timeout=TIMEOUT):
+    client = KazooClient(hosts, timeout=timeout, client_id=session)
+    client.start(timeout=PATIENCE)
+    if session and client.client_id[0] != session[0]:
+        raise Failed(f"session {session[0]:#x} did not resume on {hosts}")
+    return client
+
+
+def disconnect(client):
+    """Ends the session."""
+    client.stop()
+    client.close()
+
+
+def cut(client):
+    """Ends the client, and leaves its session as it is."""
+    client._stopped.set()
+    client._connection._socket.shutdown(socket.SHUT_RDWR)
+    client._connection.stop(PATIENCE)
+    client.handler.stop()
+    client.close()
+
+
+class Watcher:
+    """Knows by watches alone whether a znode is there."""
+
+    def __init__(self, host, path):
+        self.client, self.path, self.there = connect(host), path, None
+        self.look()
+
+    def look(self):
+        self.there = self.client.exists(self.path, watch=self.on_event) is not None
+
+    def on_event(self, _event):
+        self.client.handler.spawn(self.look)
+
+    def expect(self, there):
+        state = "there" if there else "gone"
+        await_that(f"a watch tells that {self.path} is {state}", lambda: self.there == there)
+
+
+class Writer(threading.Thread):
+    """Makes /load/NAME/0, 1, 2, ... in a session that it never loses."""
+
+    def __init__(self, hosts, name):
+        super().__init__(daemon=True)
+        self.name, self.made, self.error, self.ended = name, 0, None, False
+        self.client = connect(hosts)
+        self.session = self.client.client_id[0]
+        self.client.add_listener(self.on_state)
+        self.client.ensure_path(f"/load/{name}")
+        self.client.create(f"/load/{name}/alive", b"", ephemeral=True)
+        self.start()
+
+    def on_state(self, state):
+        if state == KazooState.LOST and not self.ended:
+            self.error = f"session {self.session:#x} of writer {self.name} is lost"
+
+    def run(self):
+        while not self.ended and not self.error:
+            try:
+                self.write(f"/load/{self.name}/{self.made}")
+                self.made += 1
+            except UNKNOWN:
+                time.sleep(0.05)
+            except Exception as error:
+                self.error = f"writer {self.name}, write {self.made}: {error!r}"
+
+    def write(self, path):
+        try:
+            self.client.create(path, str(self.made).encode())
+        except NodeExistsError:
+            # Its own, of a try that was not answered.
+            pass
+
+    def check_alive(self):
+        if self.error:
+            raise Failed(self.error)
+
+    def progress(self, count):
+        """Waits until so many more writes were acknowledged."""
+        goal, deadline = self.made + count, time.monotonic() + PATIENCE
+        while self.made < goal:
+            self.check_alive()
+            if time.monotonic() > deadline:
+                raise Failed(f"writer {self.name} does not get on: {self.made} of {goal}")
+            time.sleep(0.02)
+
+    def end(self):
+        """Gives back how many writes were acknowledged; all of them must be there, once."""
+        self.ended = True
+        self.join(PATIENCE)
+        self.check_alive()
+        self.client.sync(f"/load/{self.name}")
+        names = set(self.client.get_children(f"/load/{self.name}"))
+        if "alive" not in names:
+            raise Failed(f"the ephemeral znode of writer {self.name} is gone")
+        if self.client.client_id[0] != self.session:
+            raise Failed(f"writer {self.name} has another session")
+        missing = [n for n in range(self.made) if str(n) not in names]
+        if missing:
+            raise Failed(f"writer {self.name}: {len(missing)} acknowledged writes lost: {missing[:9]}")
+        disconnect(self.client)
+        return self.made

@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ensembles of Java ZooKeeper and Menagerie: who leads, who joins how, who is killed, and a running
+ensemble moved over and back.
+
+    mixed.py OURS JAVA [PART...]
+
+OURS and JAVA are commands that take the path of a zoo.cfg. The parts, all by default: leads joins
+observers sessions kills moves.
+"""
+
+import collections
+import contextlib
+import logging
+import random
+import sys
+import tempfile
+import time
+
+from exchange import change, populate
+from load import Watcher, Writer, connect, cut, disconnect
+from members import Ensemble, Failed, await_that
+
+# By what one side tells in which way a learner was brought up to date.
+WAYS = {
+    "DIFF": ("Sending DIFF", "Getting a diff from the leader"),
+    "TRUNC": ("Sending TRUNC", "Truncating log to get in sync", "what follows was never committed"),
+    "SNAP": ("Sending SNAP", "Sending snapshot last zxid", "Getting a snapshot from leader"),
+}
+# Faults in each ensemble of the storm.
+STORM = 50
+# What servers log of being asked who they are.
+ASKED = ("Processing srvr", "Processing mntr", "nothing is served yet")
+
+
+class Mixed:
+    def __init__(self, ours, java):
+        self.ours, self.java = ours, java
+        # What 3.4 does not know is refused while one of its servers takes part.
+        self.extended = " 3.4" not in java
+        self.began = time.monotonic()
+
+    def step(self, text):
+        print(f"mixed: {time.monotonic() - self.began:4.0f} s  {text}", flush=True)
+
+    def name(self, command):
+        return "Java" if command == self.java else "Menagerie"
+
+    @contextlib.contextmanager
+    def ensemble(self, *commands, observers=0):
+        with tempfile.TemporaryDirectory(prefix="menagerie-mixed-") as folder:
+            with Ensemble(folder, commands, observers) as ensemble:
+                try:
+                    yield ensemble
+                except BaseException:
+                    tell_logs(ensemble)
+                    raise
+
+    def pairs(self):
+        """Each make as the leader, with followers of the other one and of its own."""
+        return [(self.java, self.ours), (self.ours, self.java)]
+
+    def led_by(self, ensemble, number):
+        """Starts the ensemble so that server `number`, its highest voter, leads."""
+        voters = [n for n, member in ensemble.members.items() if not member.observes]
+        first = [n for n in voters if n != number][: len(voters) // 2]
+        ensemble.start(number, *first)
+        leader = ensemble.settled(number, *first)
+        if leader != number:
+            raise Failed(f"server {leader} leads, and not {number}")
+        ensemble.start(*[n for n in ensemble.members if n not in (number, *first)])
+        ensemble.settled()
+
+    # The parts.
+
+    def leads(self):
+        for leader, other in self.pairs():
+            for third in (leader, other):
+                with self.ensemble(other, third, leader) as ensemble:
+                    self.led_by(ensemble, 3)
+                    self.change_all(ensemble)
+                    count = ensemble.compare()
+                    self.step(
+                        f"{self.name(leader)} leads {self.name(other)} and {self.name(third)}: "
+                        f"{count} znodes by way of each are the same on all"
+                    )
+
+    def change_all(self, ensemble):
+        """Something of everything, by way of each server."""
+        for number in ensemble.running:
+            client = connect(ensemble.host(number))
+            if number == ensemble.running[0]:
+                populate(client, 300)
+            client.sync("/")
+            change(client, number, self.extended)
+            disconnect(client)
+
+    def joins(self):
+        for leader, joiner in self.pairs():
+            # 3.4 sends nothing from its log on disk, and may not know all that stands in ours.
+            far = "DIFF" if self.extended else "SNAP"
+            for way, come in (("DIFF", by_diff), (far, by_long_diff), ("SNAP", by_snap)):
+                with self.ensemble(joiner, leader, leader) as ensemble:
+                    self.led_by(ensemble, 3)
+                    self.join(ensemble, 1, way, come)
+            with self.ensemble(leader, leader, joiner) as ensemble:
+                self.led_by(ensemble, 3)
+                self.join(ensemble, 3, "TRUNC", by_trunc)
+
+    def join(self, ensemble, joiner, way, come):
+        write(ensemble, joiner, 20)
+        ensemble.compare()
+        come(ensemble, joiner)
+        leader = ensemble.settled()
+        if not came_by(ensemble, joiner, leader, way):
+            raise Failed(f"server {joiner} did not join server {leader} by {way}")
+        write(ensemble, joiner, 20)
+        names = [self.name(ensemble[number].command) for number in (joiner, leader)]
+        count = ensemble.compare()
+        told = f"{way} ({come.__name__})"
+        self.step(f"{names[0]} joins {names[1]} by {told}: {count} znodes are the same on all")
+
+    def sessions(self):
+        """Sessions that move between makes, end, and expire; watches on every server."""
+        for leader, other in self.pairs():
+            with self.ensemble(other, leader, leader, other, observers=1) as ensemble:
+                self.led_by(ensemble, 3)
+                numbers = ensemble.running
+                watchers = [Watcher(ensemble.host(number), "/mine") for number in numbers]
+                self.move_session(ensemble, watchers)
+                for number in numbers:
+                    client = connect(ensemble.host(number), timeout=2)
+                    client.create("/mine", b"", ephemeral=True)
+                    expect(watchers, there=True)
+                    cut(client)
+                    expect(watchers, there=False)
+                for watcher in watchers:
+                    disconnect(watcher.client)
+                ensemble.compare()
+                self.step(
+                    f"{self.name(leader)} leads: a session moved between all servers, and one on "
+                    f"each expired; watches on each told of all"
+                )
+
+    def move_session(self, ensemble, watchers):
+        numbers, session = ensemble.running, None
+        for number in (*numbers, *reversed(numbers)):
+            client = connect(ensemble.host(number), session)
+            if session is None:
+                client.create("/mine", b"", ephemeral=True)
+                expect(watchers, there=True)
+            client.set("/mine", str(number).encode())
+            if client.exists("/mine").owner_session_id != client.client_id[0]:
+                raise Failed("a session that moved does not own what it made")
+            session = client.client_id
+            cut(client)
+        disconnect(connect(ensemble.host(numbers[0]), session))
+        expect(watchers, there=False)
+
+    def kills(self):
+        for commands in ((self.ours, self.java, self.ours), (self.java, self.ours, self.java)):
+            with self.ensemble(*commands) as ensemble:
+                self.led_by(ensemble, 3)
+                writers = [Writer(ensemble.hosts, str(n)) for n in range(3)]
+                for number in (3, 2, 1):
+                    ensemble[number].kill()
+                    leader = ensemble.settled()
+                    progress(writers)
+                    ensemble.start(number)
+                    ensemble.settled()
+                    progress(writers)
+                    self.step(
+                        f"server {number}, {self.name(ensemble[number].command)}, was killed "
+                        f"while {len(writers)} clients wrote; then server {leader} led"
+                    )
+                writes = sum(writer.end() for writer in writers)
+                count = ensemble.compare(digests=False)
+                self.step(f"{writes} acknowledged writes are there; {count} znodes are the same")
+
+    def observers(self):
+        for leader, other in self.pairs():
+            with self.ensemble(other, other, leader, other, leader, observers=2) as ensemble:
+                self.led_by(ensemble, 3)
+                self.change_all(ensemble)
+                modes = [ensemble[number].mode() for number in (4, 5)]
+                if modes != ["observer", "observer"]:
+                    raise Failed(f"observers say that they are {modes}")
+                ensemble[4].kill()
+                write(ensemble, 5, 20)
+                ensemble.start(4)
+                ensemble.settled()
+                count = ensemble.compare()
+                self.step(
+                    f"{self.name(leader)} leads an observer of each kind: {count} znodes by way "
+                    f"of each are the same on all"
+                )
+
+    def storm(self):
+        """Fault upon fault while clients write; not among the parts by default."""
+        seed = random.randrange(1 << 32)
+        self.step(f"faults from seed {seed}")
+        chance = random.Random(seed)
+        for commands in ([self.ours] * 3, [self.ours, self.java, self.ours]):
+            with self.ensemble(*commands) as ensemble:
+                self.led_by(ensemble, 3)
+                writers = [Writer(ensemble.hosts, str(n)) for n in range(4)]
+                faults = collections.Counter()
+                for _ in range(STORM):
+                    fault = chance.choice(FAULTS)
+                    fault(ensemble, chance)
+                    faults[fault.__name__] += 1
+                    ensemble.settled()
+                    progress(writers)
+                writes = sum(writer.end() for writer in writers)
+                count = ensemble.compare(digests=False)
+                makes = [self.name(command) for command in commands]
+                told = ", ".join(f"{fault} {n} times" for fault, n in sorted(faults.items()))
+                self.step(
+                    f"{', '.join(makes)}: {told}; {writes} acknowledged writes are there, "
+                    f"{len(writers)} sessions lived, {count} znodes are the same on all"
+                )
+
+    def moves(self):
+        """A running ensemble, moved over and back one server at a time on the same folders."""
+        with self.ensemble(self.java, self.java, self.java) as ensemble:
+            self.led_by(ensemble, 3)
+            writers = [Writer(ensemble.hosts, str(n)) for n in range(4)]
+            progress(writers)
+            for command in (self.ours, self.java):
+                for number in (1, 2, 3):
+                    ensemble[number].stop()
+                    ensemble.settled()
+                    progress(writers)
+                    ensemble[number].command = command
+                    ensemble.start(number)
+                    leader = ensemble.settled()
+                    progress(writers)
+                    makes = [self.name(member.command) for member in ensemble.members.values()]
+                    self.step(f"{', '.join(makes)}: server {leader} leads, all clients write")
+            writes = sum(writer.end() for writer in writers)
+            count = ensemble.compare(digests=False)
+            self.step(
+                f"moved over and back: {writes} acknowledged writes are there, {len(writers)} "
+                f"sessions lived, {count} znodes are the same on all"
+            )
+
+
+def killed(ensemble, chance):
+    number = one_of(ensemble, chance)
+    ensemble[number].kill()
+    time.sleep(chance.uniform(0, 2))
+    ensemble.start(number)
+
+
+def all_killed(ensemble, _chance):
+    numbers = ensemble.running
+    for number in numbers:
+        ensemble[number].kill()
+    ensemble.start(*numbers)
+
+
+def stopped(ensemble, chance):
+    number = one_of(ensemble, chance)
+    ensemble[number].stop()
+    ensemble.start(number)
+
+
+def paused(ensemble, chance):
+    number = one_of(ensemble, chance)
+    ensemble[number].pause()
+    time.sleep(chance.uniform(0, 8))
+    ensemble[number].resume()
+
+
+def wiped(ensemble, chance):
+    number = one_of(ensemble, chance)
+    ensemble[number].kill()
+    # Once the other two serve, what it acknowledged is on both of them.
+    ensemble.settled()
+    ensemble[number].wipe()
+    ensemble.start(number)
+
+
+FAULTS = (killed, killed, all_killed, stopped, paused, paused, wiped)
+
+
+def one_of(ensemble, chance):
+    """The leader, every other time."""
+    leader = ensemble.settled()
+    return leader if chance.random() < 0.5 else chance.choice(ensemble.running)
+
+
+def expect(watchers, there):
+    for watcher in watchers:
+        watcher.expect(there)
+
+
+def progress(writers):
+    for writer in writers:
+        writer.progress(10)
+
+
+def write(ensemble, number, count):
+    """Something of everything that 3.4 knows, by way of one server."""
+    client = connect(ensemble.host(number))
+    folder = f"/by-{number}"
+    client.ensure_path(folder)
+    made = [client.create(f"{folder}/n", b"x" * n, sequence=True) for n in range(count)]
+    for path in made[::3]:
+        client.set(path, b"again")
+    for path in made[1::3]:
+        client.delete(path)
+    done = client.transaction()
+    done.set_data(made[0], b"both")
+    done.create(f"{folder}/t", b"", sequence=True)
+    if any(isinstance(result, Exception) for result in done.commit()):
+        raise Failed("a transaction that must succeed did not")
+    failing = client.transaction()
+    failing.delete(made[0])
+    failing.check(folder, 1_000)
+    if not all(isinstance(result, Exception) for result in failing.commit()):
+        raise Failed("a transaction that must fail did not")
+    client.create(f"{folder}/alive", b"", ephemeral=True)
+    disconnect(client)
+
+
+def by_diff(ensemble, joiner):
+    ensemble[joiner].kill()
+    ensemble.settled()
+    write(ensemble, ensemble.running[0], 100)
+    ensemble.start(joiner)
+
+
+def by_long_diff(ensemble, joiner):
+    """It lacks more than the 500 transactions that a leader keeps in memory."""
+    ensemble[joiner].kill()
+    ensemble.settled()
+    write(ensemble, ensemble.running[0], 800)
+    ensemble.start(joiner)
+
+
+def by_snap(ensemble, joiner):
+    ensemble[joiner].kill()
+    ensemble[joiner].wipe()
+    ensemble.settled()
+    write(ensemble, ensemble.running[0], 100)
+    ensemble.start(joiner)
+
+
+def by_trunc(ensemble, joiner):
+    """The joiner leads and logs what nobody else hears of; then all die, and the others lead."""
+    others = [number for number in ensemble.members if number != joiner]
+    client = connect(ensemble.host(joiner))
+    for number in others:
+        ensemble[number].pause()
+    client.create_async("/never-acknowledged", b"")
+    await_that("the leader logs it", lambda: ensemble[joiner].has_logged(b"/never-acknowledged"))
+    for number in ensemble.members:
+        ensemble[number].kill()
+    client.stop()
+    ensemble.start(*others)
+    ensemble.settled(*others)
+    ensemble.start(joiner)
+
+
+def came_by(ensemble, joiner, leader, way):
+    said = ensemble[joiner].server.said() + ensemble[leader].server.said()
+    return any(words in said for words in WAYS[way])
+
+
+def tell_logs(ensemble):
+    """The end of what each server said, without the questions of this test."""
+    for number, member in ensemble.members.items():
+        if member.server:
+            lines = member.server.said().splitlines()
+            lines = [line for line in lines if not any(words in line for words in ASKED)]
+            print(f"--- server {number}, {member.command}", *lines[-60:], sep="\n")
+
+
+def main():
+    # Connections are cut on purpose here.
+    logging.getLogger("kazoo").setLevel(logging.CRITICAL)
+    ours, java, *parts = sys.argv[1:]
+    mixed = Mixed(ours, java)
+    for part in parts or ("leads", "joins", "observers", "sessions", "kills", "moves"):
+        getattr(mixed, part)()
+    mixed.step(f"passed with {java}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failed as failed:
+        raise SystemExit(f"FAILED: {failed}")
