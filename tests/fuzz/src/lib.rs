@@ -80,7 +80,8 @@ pub fn loaded(bytes: &[u8]) -> Tree {
     loader.finish().expect("it is done")
 }
 
-/// Fails unless the tree, written and read again, is the same.
+/// Fails unless the tree, written and read again, is the same; what quotas say is used is counted
+/// anew then, as in Java, and may come to more or less than was accounted.
 pub fn assert_survives(tree: &mut Tree) {
     let bytes = written(tree, 1 << 16);
     let mut again = loaded(&bytes);
@@ -88,7 +89,10 @@ pub fn assert_survives(tree: &mut Tree) {
     assert_eq!(again.node_count(), tree.node_count(), "znodes");
     assert_eq!(again.ephemerals_count(), tree.ephemerals_count(), "ephemerals");
     assert_eq!(again.ephemeral_owners(), tree.ephemeral_owners(), "owners");
-    assert_eq!(again.approximate_data_size(), tree.approximate_data_size(), "size");
+    let quotas = tree.find(b"/zookeeper/quota").map_or(0, |top| tree.descendants(top));
+    if quotas == 0 {
+        assert_eq!(again.approximate_data_size(), tree.approximate_data_size(), "size");
+    }
     // Pieces of another size, and slots in the order of loading: then nothing more may change.
     let once = written(&mut again, 64);
     assert_eq!(written(&mut loaded(&once), 1 << 16), once, "bytes");
