@@ -8,8 +8,8 @@ use crate::{
     io::Dir,
     log::{Name, SIGNATURE},
     store::{
-        Frozen, Install, Listed, Snapshotter,
-        recovery::tests::{CONFIG, Run, V39, disk, entry, recover, with},
+        Install,
+        recovery::tests::{CONFIG, Run, V39, disk, entry, recover, snapshot_of, with},
         test_disk::TestDisk,
     },
     zoo::Sound,
@@ -271,24 +271,6 @@ fn only_the_log_behind_the_snapshot_of_recovery_is_believed() {
     let News::Survey(Some(span)) = bench.told() else { panic!("there is a log") };
     assert_eq!(span.first, Zxid(epoch(3, 3)));
     bench.all_gone();
-}
-
-/// A snapshot of what a server holds.
-fn snapshot_of(run: &mut Run, zxid: i64) -> Vec<u8> {
-    let mut fx = Effects::new();
-    let mut snapshotter = Snapshotter::new(Sound, CONFIG.tail);
-    let mut tree = recover(run.disk.crash(|| false)).served().tree.clone();
-    let mut sessions = Listed::default();
-    let frozen = Frozen { tree: &mut tree, sessions: &mut sessions };
-    snapshotter.start(frozen, Zxid(zxid), &mut run.ids, &mut fx);
-    run.disk.take(&mut fx);
-    while let Some(done) = run.disk.step(false) {
-        let result = done.result.as_ref().map(|done| done.view()).map_err(Clone::clone);
-        let frozen = Frozen { tree: &mut tree, sessions: &mut sessions };
-        snapshotter.on_file(done.op, &result, frozen, &mut run.ids, &mut fx);
-        run.disk.take(&mut fx);
-    }
-    run.disk.file(Dir::Snap, &snapshot_name(Zxid(zxid))).expect("it was written").to_vec()
 }
 
 #[test]
