@@ -94,7 +94,7 @@ impl fmt::Display for Event {
         match self {
             Event::Recovered { zxid, nodes, sessions, replayed } => write!(
                 f,
-                "serving from {zxid}: {nodes} znodes, {sessions} sessions, \
+                "data read up to {zxid}: {nodes} znodes, {sessions} sessions, \
                  {replayed} transactions replayed from the log"
             ),
             Event::TornTail { file, offset, zxid } => write!(

@@ -29,7 +29,7 @@ WAYS = {
 # Faults in each ensemble of the storm.
 STORM = 50
 # What servers log of being asked who they are.
-ASKED = ("Processing srvr", "Processing mntr", "nothing is served yet")
+ASKED = ("Processing srvr", "Processing mntr")
 
 
 class Mixed:

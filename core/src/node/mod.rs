@@ -408,10 +408,11 @@ impl<Z: Zoo> Base<Z> {
 
 /// Answers a frame while nothing is served: words say so, and a handshake is hung up on.
 fn refuse(config: &ServerConfig, link: LinkId, frame: Frame<'_>, fx: &mut Effects) {
-    if let Frame::Word(word) = frame
-        && let Some(word) = words::Word::from_bytes(word)
-    {
-        fx.send(link, |out| words::refuse(word, whitelist(config), out));
+    if let Frame::Word(word) = frame {
+        if let Some(word) = words::Word::from_bytes(word) {
+            fx.send(link, |out| words::refuse(word, whitelist(config), out));
+        }
+        return fx.push(Effect::HangUp { link });
     }
     fx.push(Effect::HangUp { link });
     fx.event(Event::HungUp { link, why: String::from("nothing is served yet") });
