@@ -43,13 +43,19 @@ pub struct Verdict {
     pub trace: Option<Trace>,
 }
 
-/// Runs one world on this thread. One that breaks a promise is run again, for the account.
-pub fn run(seed: u64, mutation: Option<Mutation>, key: (u64, u64), explain: bool) -> Verdict {
-    let verdict = judge(World::new(seed, key), mutation, explain);
+/// Runs one world on this thread, of so many servers or of as many as are drawn. One that breaks a promise is run again, for the account.
+pub fn run(
+    seed: u64,
+    servers: Option<u32>,
+    mutation: Option<Mutation>,
+    key: (u64, u64),
+    explain: bool,
+) -> Verdict {
+    let verdict = judge(World::new(seed, key, servers), mutation, explain);
     if verdict.violation.is_none() || explain {
         return verdict;
     }
-    let mut verdict = judge(World::new(seed, key), mutation, true);
+    let mut verdict = judge(World::new(seed, key, servers), mutation, true);
     let early = verdict.account.len().saturating_sub(LAST_STEPS);
     verdict.account.drain(..early);
     verdict
@@ -106,12 +112,23 @@ pub struct Report {
     pub jobs: u64,
 }
 
-/// Runs the worlds of `seeds` from `start` on `jobs` threads; `progress` hears of each.
+/// Which worlds a campaign runs.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    /// The first seed.
+    pub start: u64,
+    /// How many.
+    pub seeds: u64,
+    /// Of how many servers; as many as are drawn if none.
+    pub servers: Option<u32>,
+    /// The bug that the servers have.
+    pub mutation: Option<Mutation>,
+}
+
+/// Runs the worlds of a plan on `jobs` threads; `progress` hears of each.
 pub fn campaign(
-    start: u64,
-    seeds: u64,
+    plan: Plan,
     jobs: u64,
-    mutation: Option<Mutation>,
     stop_at_first: bool,
     progress: impl Fn(&Verdict) + Sync,
 ) -> Report {
@@ -121,10 +138,10 @@ pub fn campaign(
     let work = || {
         while !stop.load(Ordering::Relaxed) {
             let n = next.fetch_add(1, Ordering::Relaxed);
-            if n >= seeds {
+            if n >= plan.seeds {
                 return;
             }
-            let verdict = run(start + n, mutation, HASH_KEY, false);
+            let verdict = run(plan.start + n, plan.servers, plan.mutation, HASH_KEY, false);
             progress(&verdict);
             let mut report = report.lock().expect("no worker panics");
             report.tally.add(&verdict.tally);

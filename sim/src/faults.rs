@@ -85,11 +85,20 @@ families! {
     Rude = "rude client",
     /// A bit of a file rots while the server is down.
     Rot = "bit rot",
+    /// Nothing gets from one server to another for a while, or back, or both.
+    CutPair = "two servers cut from each other",
+    /// The same between one server and all others, and perhaps the clients, too.
+    Isolate = "server cut from all others",
+    /// The same between a client and a server.
+    CutFromClient = "client cut from a server",
+    /// All servers are killed, or lose their power, at once.
+    Blackout = "all servers down at once",
 }
 
 /// One fault, whole: what strikes and how hard. Saved in traces, so variants are only appended and
 /// their fields stay. Times are in microseconds; `link` and `client` count those that are there,
-/// and begin again behind the last; `effects` is how many effects of the server are still executed.
+/// and begin again behind the last; `effects` is how many effects of the server are still executed;
+/// `inward` is what cannot get to the server, `outward` what cannot get away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Fault {
@@ -115,6 +124,10 @@ pub enum Fault {
     CleanStop,
     Rude { kind: u8, chance: u64 },
     Rot { file: u32, place: u64, bit: u8 },
+    CutPair { other: u32, inward: bool, outward: bool, lasts: u64 },
+    Isolate { inward: bool, outward: bool, clients: bool, lasts: u64 },
+    CutFromClient { client: u32, inward: bool, outward: bool, lasts: u64 },
+    Blackout { keep: Option<Keep> },
 }
 
 impl Fault {
@@ -154,6 +167,20 @@ impl Fault {
             Family::CleanStop => Fault::CleanStop,
             Family::Rude => Fault::Rude { kind: rng.below(12) as u8, chance: rng.bits() },
             Family::Rot => Fault::Rot { file: any, place: rng.bits(), bit: rng.below(8) as u8 },
+            Family::Blackout => Fault::Blackout { keep: (!rng.one_in(4)).then_some(keep) },
+            Family::CutPair | Family::Isolate | Family::CutFromClient => Fault::cut(family, rng),
+        }
+    }
+
+    /// A cut: mostly both ways, else one of them.
+    fn cut(family: Family, rng: &mut Rng) -> Fault {
+        let (inward, outward) =
+            *rng.pick(&[(true, true), (true, true), (true, false), (false, true)]);
+        let (any, lasts) = (rng.bits() as u32, rng.wait(5 * SECOND));
+        match family {
+            Family::CutPair => Fault::CutPair { other: any, inward, outward, lasts },
+            Family::Isolate => Fault::Isolate { inward, outward, clients: rng.one_in(3), lasts },
+            _ => Fault::CutFromClient { client: any, inward, outward, lasts },
         }
     }
 
@@ -196,6 +223,10 @@ impl Fault {
             Fault::CleanStop => Family::CleanStop,
             Fault::Rude { .. } => Family::Rude,
             Fault::Rot { .. } => Family::Rot,
+            Fault::CutPair { .. } => Family::CutPair,
+            Fault::Isolate { .. } => Family::Isolate,
+            Fault::CutFromClient { .. } => Family::CutFromClient,
+            Fault::Blackout { .. } => Family::Blackout,
         }
     }
 }

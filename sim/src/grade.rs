@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::Path, time::Instant};
 
 use menagerie_core::zoo::Mutation;
 
-use crate::campaign::campaign;
+use crate::campaign::{Plan, campaign};
 
 /// Seeds between two bases.
 const APART: u64 = 1_000_000;
@@ -79,7 +79,8 @@ fn hunt(name: &'static str, mutation: Mutation, most: u64, bases: u64) -> Hunts 
     for base in 1..=bases {
         let began = Instant::now();
         let start = base * APART;
-        let report = campaign(start, most, 1, Some(mutation), true, |_| {});
+        let plan = Plan { start, seeds: most, servers: None, mutation: Some(mutation) };
+        let report = campaign(plan, 1, true, |_| {});
         hunts.wall_ms += began.elapsed().as_millis();
         hunts.simulated += report.tally.simulated / 1_000_000;
         let found = report.failures.first();

@@ -12,7 +12,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use menagerie_sim::{
-    campaign::{self, HASH_KEY, Report, Verdict},
+    campaign::{self, HASH_KEY, Plan, Report, Verdict},
     grade,
     shrink::shrink,
     trace::Trace,
@@ -42,6 +42,9 @@ enum Command {
         /// Run this world only.
         #[arg(long)]
         seed: Option<u64>,
+        /// Servers in each world; one stands alone. Drawn if not given.
+        #[arg(long)]
+        servers: Option<u32>,
         /// With --seed: tell the last steps, whatever they led to.
         #[arg(long, requires = "seed")]
         explain: bool,
@@ -93,11 +96,15 @@ enum Command {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run { seed: Some(seed), explain, hash_key, mutation, traces, .. } => {
-            one(seed, explain, hash_key, mutation, &traces)
+        Command::Run { seed: Some(seed), explain, servers, hash_key, mutation, traces, .. } => {
+            one((seed, servers), explain, hash_key, mutation, &traces)
         }
-        Command::Run { seeds, start, jobs, mutation, traces, .. } => {
-            many(start, seeds, jobs.unwrap_or_else(processors), mutation, &traces)
+        Command::Run { seeds, start, jobs, servers, mutation, traces, .. } => {
+            let jobs = jobs.unwrap_or_else(processors);
+            match grade::named(mutation.as_deref()) {
+                Ok(mutation) => many(Plan { start, seeds, servers, mutation }, jobs, &traces),
+                Err(why) => fail(&why),
+            }
         }
         Command::Replay { file, sound } => replay(&file, sound),
         Command::Shrink { file, out, tries } => shorten(&file, out, tries),
@@ -115,7 +122,7 @@ fn processors() -> u64 {
 }
 
 fn one(
-    seed: u64,
+    (seed, servers): (u64, Option<u32>),
     explain: bool,
     hash_key: Option<u64>,
     mutation: Option<String>,
@@ -126,7 +133,7 @@ fn one(
         Err(why) => return fail(&why),
     };
     let key = hash_key.map_or(HASH_KEY, |key| (key, !key));
-    let verdict = campaign::run(seed, mutation, key, true);
+    let verdict = campaign::run(seed, servers, mutation, key, true);
     let outcome = story(&verdict, explain);
     if verdict.violation.is_some() {
         keep(&verdict, traces);
@@ -210,11 +217,8 @@ fn fail(why: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn many(start: u64, seeds: u64, jobs: u64, mutation: Option<String>, traces: &Path) -> ExitCode {
-    let mutation = match grade::named(mutation.as_deref()) {
-        Ok(mutation) => mutation,
-        Err(why) => return fail(&why),
-    };
+fn many(plan: Plan, jobs: u64, traces: &Path) -> ExitCode {
+    let seeds = plan.seeds;
     let bar = progress_bar(seeds);
     let failed = atomic::AtomicU64::new(0);
     let progress = |verdict: &Verdict| {
@@ -227,7 +231,7 @@ fn many(start: u64, seeds: u64, jobs: u64, mutation: Option<String>, traces: &Pa
             println!("{} of {seeds} worlds, {}", bar.position(), bar.message());
         }
     };
-    let report = campaign::campaign(start, seeds, jobs, mutation, false, progress);
+    let report = campaign::campaign(plan, jobs, false, progress);
     bar.finish_and_clear();
     tell(&report, seeds, traces)
 }

@@ -1,10 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One link between a client and the server: two streams of bytes, each with its own delay, cut at
-//! arbitrary places, held back, reset. Order holds within a stream, as TCP promises; nothing else.
+//! One link between two machines: two streams of bytes, each with its own delay, cut at arbitrary
+//! places, held back, reset. Order holds within a stream, as TCP promises; nothing else.
 
 use std::collections::VecDeque;
 
-use menagerie_core::{frame::ClientFramer, id::LinkId};
+use menagerie_core::{
+    config::ServerConfig,
+    election::ElectionFramer,
+    frame::ClientFramer,
+    id::LinkId,
+    io::{Frame, Port},
+    zab::{QuorumFrame, QuorumFramer},
+};
 
 use crate::rng::Rng;
 
@@ -50,10 +57,11 @@ impl Stream {
         times
     }
 
-    /// The next piece, if it has arrived; otherwise when to ask again, if ever.
-    pub fn arrive(&mut self, now: u64) -> Result<Vec<u8>, Option<u64>> {
+    /// The next piece, if it has arrived over a way that is cut until `open_at`; otherwise when to
+    /// ask again, if ever.
+    pub fn arrive(&mut self, now: u64, open_at: u64) -> Result<Vec<u8>, Option<u64>> {
         let Some((at, _)) = self.pieces.front() else { return Err(None) };
-        let due = (*at).max(self.held_until);
+        let due = (*at).max(self.held_until).max(open_at);
         if due > now {
             return Err((due != u64::MAX).then_some(due));
         }
@@ -77,43 +85,172 @@ impl Stream {
     }
 }
 
-/// Bytes that may be on their way to a client that reads.
+/// Bytes that may be on their way to someone who reads.
 pub const WINDOW: usize = 64 << 10;
 
-/// Who dialled a link.
+/// Who holds an end of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Owner {
+pub enum End {
+    /// A server, by number.
+    Server(usize),
     /// A simulated client, by number, and its own name for the link.
     Client(usize, LinkId),
     /// A stranger.
     Rude,
 }
 
-/// A link, between the moment it was accepted and the moment both ends know of its end.
-#[derive(Clone, Debug)]
-pub struct Link {
-    /// Who dialled it.
-    pub owner: Owner,
-    /// Towards the server.
-    pub up: Stream,
-    /// Towards the client.
-    pub down: Stream,
-    /// What the server sent and the network has not taken.
+/// A machine in the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A server's, by number.
+    Server(usize),
+    /// A client's, by number.
+    Client(usize),
+    /// A stranger's.
+    Elsewhere,
+}
+
+impl End {
+    /// The machine it is on.
+    pub fn place(self) -> Place {
+        match self {
+            End::Server(n) => Place::Server(n),
+            End::Client(n, _) => Place::Client(n),
+            End::Rude => Place::Elsewhere,
+        }
+    }
+}
+
+/// One of the two ends of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Who dialled.
+    Dialler,
+    /// The server that was dialled.
+    Acceptor,
+}
+
+impl Side {
+    /// Both.
+    pub const BOTH: [Side; 2] = [Side::Dialler, Side::Acceptor];
+
+    /// The one across.
+    pub fn other(self) -> Side {
+        match self {
+            Side::Dialler => Side::Acceptor,
+            Side::Acceptor => Side::Dialler,
+        }
+    }
+}
+
+/// Cuts what arrives at a server into frames, as the driver does.
+#[derive(Clone)]
+enum Framer {
+    Client(ClientFramer),
+    Election(ElectionFramer),
+    Quorum(Box<QuorumFramer>),
+}
+
+impl Framer {
+    fn of(port: Port, reader: Side, config: &ServerConfig) -> Framer {
+        let limit = config.requests.max_buffer;
+        let stored = limit + config.requests.max_buffer_extra;
+        match (port, reader) {
+            (Port::Client, _) => Framer::Client(ClientFramer::new(limit)),
+            (Port::Election, Side::Dialler) => Framer::Election(ElectionFramer::dialled()),
+            (Port::Election, Side::Acceptor) => Framer::Election(ElectionFramer::accepted()),
+            (Port::Quorum, Side::Dialler) => {
+                Framer::Quorum(Box::new(QuorumFramer::of_leader(stored)))
+            }
+            (Port::Quorum, Side::Acceptor) => {
+                Framer::Quorum(Box::new(QuorumFramer::of_learner(stored)))
+            }
+        }
+    }
+
+    fn push(&mut self, bytes: &[u8], mut deliver: impl FnMut(Frame<'_>)) {
+        match self {
+            Framer::Client(framer) => framer.push(bytes, deliver),
+            Framer::Election(framer) => framer.push(bytes, deliver),
+            Framer::Quorum(framer) => framer.push(bytes, |frame| {
+                deliver(match frame {
+                    QuorumFrame::Packet(packet) => Frame::Packet(packet),
+                    QuorumFrame::Tree { bytes, last } => Frame::Tree { bytes, last },
+                    QuorumFrame::Nonsense { why } => Frame::Broken { why },
+                });
+            }),
+        }
+    }
+
+    fn held(&self) -> usize {
+        match self {
+            Framer::Client(framer) => framer.held(),
+            Framer::Election(framer) => framer.held(),
+            Framer::Quorum(framer) => framer.held(),
+        }
+    }
+}
+
+/// One direction of a link: from where its sender's bytes leave to where they are read.
+#[derive(Clone)]
+pub struct Way {
+    /// What is on its way.
+    pub stream: Stream,
+    /// What was sent and the network has not taken.
     pub unsent: VecDeque<u8>,
-    /// Cuts what arrives into frames, as the driver does.
-    pub framer: ClientFramer,
-    /// What arrived while the server did not read.
+    /// Bytes that may be on their way; few towards one that does not read.
+    pub window: usize,
+    /// What arrived while the reader did not read.
     pub unread: VecDeque<Vec<u8>>,
-    /// Whether the server reads.
+    /// Whether the reader reads.
     pub paused: bool,
-    /// Whether the server has hung up: the link ends when everything is out.
-    pub hung_up: bool,
-    /// Whether the client has hung up, or is gone.
-    pub deserted: bool,
+    framer: Framer,
+}
+
+impl Way {
+    fn towards(reader: Side, port: Port, config: &ServerConfig) -> Way {
+        Way {
+            stream: Stream::default(),
+            unsent: VecDeque::new(),
+            window: WINDOW,
+            unread: VecDeque::new(),
+            paused: false,
+            framer: Framer::of(port, reader, config),
+        }
+    }
+
+    /// Whether everything that was sent has been read.
+    pub fn is_empty(&self) -> bool {
+        self.stream.is_empty() && self.unsent.is_empty() && self.unread.is_empty()
+    }
+
+    /// Cuts what arrived at a server into frames.
+    pub fn read(&mut self, piece: &[u8], deliver: impl FnMut(Frame<'_>)) {
+        self.framer.push(piece, deliver);
+    }
+
+    /// Bytes that arrived and make no whole frame.
+    pub fn held(&self) -> usize {
+        self.framer.held()
+    }
+}
+
+/// A link, between the moment it was accepted and the moment both ends know of its end.
+#[derive(Clone)]
+pub struct Link {
+    /// Who holds its ends: the dialler's, the acceptor's.
+    ends: [End; 2],
+    /// What the dialler sends, and what the acceptor sends.
+    ways: [Way; 2],
+    /// Which ends were hung up: such an end hears nothing more, and the link ends when everything
+    /// that it sent is out.
+    closed: [bool; 2],
+    /// Which ends are gone with their machine, while the other does not know yet.
+    dead: [bool; 2],
+    /// What is spoken on it.
+    pub port: Port,
     /// What a stranger says once the handshake is answered.
     pub later: Option<Vec<u8>>,
-    /// Bytes that may be on their way to the client; small for one that does not read.
-    pub window: usize,
     /// The delays.
     pub pace: Pace,
     /// Its own chance: what happens on one link moves nothing on another.
@@ -122,63 +259,109 @@ pub struct Link {
 
 impl Link {
     /// A link that was just accepted.
-    pub fn new(owner: Owner, pace: Pace, limit: u32, mut rng: Rng) -> Link {
+    pub fn new(
+        ends: [End; 2],
+        port: Port,
+        pace: Pace,
+        config: &ServerConfig,
+        mut rng: Rng,
+    ) -> Link {
+        let mut ways = [Side::Acceptor, Side::Dialler].map(|side| Way::towards(side, port, config));
         // Some clients do not read much ahead.
-        let window = if rng.one_in(20) { 512 } else { WINDOW };
-        Link {
-            owner,
-            up: Stream::default(),
-            down: Stream::default(),
-            unsent: VecDeque::new(),
-            framer: ClientFramer::new(limit),
-            unread: VecDeque::new(),
-            paused: false,
-            hung_up: false,
-            deserted: false,
-            later: None,
-            window,
-            pace,
-            rng,
+        if rng.one_in(20) && port == Port::Client {
+            ways[Side::Acceptor as usize].window = 512;
         }
+        Link { ends, ways, closed: [false; 2], dead: [false; 2], port, later: None, pace, rng }
+    }
+
+    /// Who holds an end.
+    pub fn end(&self, side: Side) -> End {
+        self.ends[side as usize]
+    }
+
+    /// The end that a server holds.
+    pub fn side_of(&self, server: usize) -> Option<Side> {
+        Side::BOTH.into_iter().find(|side| self.end(*side) == End::Server(server))
+    }
+
+    /// What an end sends.
+    pub fn from(&mut self, side: Side) -> &mut Way {
+        &mut self.ways[side as usize]
+    }
+
+    /// Both directions.
+    pub fn ways(&mut self) -> &mut [Way; 2] {
+        &mut self.ways
+    }
+
+    /// An end was hung up.
+    pub fn close(&mut self, side: Side) {
+        self.closed[side as usize] = true;
+    }
+
+    /// An end is gone with its machine.
+    pub fn bury(&mut self, side: Side) {
+        self.dead[side as usize] = true;
+    }
+
+    /// Whether an end still hears what arrives.
+    pub fn hears(&self, side: Side) -> bool {
+        !self.closed[side as usize] && !self.is_dead(side)
+    }
+
+    /// Whether an end is gone with its machine.
+    pub fn is_dead(&self, side: Side) -> bool {
+        self.dead[side as usize]
+    }
+
+    /// Whether an end was hung up, and all that it sent has arrived.
+    pub fn is_over(&self) -> bool {
+        Side::BOTH
+            .into_iter()
+            .any(|side| self.closed[side as usize] && self.ways[side as usize].is_empty())
     }
 
     /// Whether nothing is on its way in either direction.
     pub fn is_quiet(&self) -> bool {
-        let waiting = self.unread.is_empty() && self.unsent.is_empty();
-        self.up.is_empty() && self.down.is_empty() && waiting && self.framer.held() == 0
+        self.ways.iter().all(|way| way.is_empty() && way.held() == 0)
     }
 
-    /// Sends bytes towards the server; gives the times at which pieces arrive.
-    pub fn send(&mut self, now: u64, bytes: &[u8], pace: Pace) -> Vec<u64> {
-        self.up.send(now, bytes, pace, &mut self.rng)
+    /// Sends bytes from an end that the network never holds back; gives the times at which pieces
+    /// arrive.
+    pub fn send(&mut self, side: Side, now: u64, bytes: &[u8], pace: Pace) -> Vec<u64> {
+        self.ways[side as usize].stream.send(now, bytes, pace, &mut self.rng)
     }
 
     /// A reset: what is on its way to either end is lost, but for a beginning that may still
-    /// arrive. Gives what reaches the server, and what reaches the client.
-    pub fn cut(&mut self) -> (Vec<u8>, Vec<u8>) {
-        (self.up.cut(&mut self.rng), self.down.cut(&mut self.rng))
+    /// arrive. Gives what reaches the acceptor, and what reaches the dialler.
+    pub fn cut(&mut self) -> [Vec<u8>; 2] {
+        [Side::Dialler, Side::Acceptor].map(|side| {
+            let way = &mut self.ways[side as usize];
+            way.stream.cut(&mut self.rng)
+        })
     }
 
-    /// Moves what fits from the server's end into the network; gives how many bytes that was, and
-    /// when they arrive.
-    pub fn pump(&mut self, now: u64) -> (usize, Vec<u64>) {
-        let room = self.window.saturating_sub(self.down.in_flight());
-        if room < self.window / 2 && room < self.unsent.len() {
+    /// Moves what fits from an end into the network; gives how many bytes that was, and when they
+    /// arrive.
+    pub fn pump(&mut self, side: Side, now: u64) -> (usize, Vec<u64>) {
+        let way = &mut self.ways[side as usize];
+        let room = way.window.saturating_sub(way.stream.in_flight());
+        if room < way.window / 2 && room < way.unsent.len() {
             return (0, Vec::new());
         }
-        let taken = room.min(self.unsent.len());
+        let taken = room.min(way.unsent.len());
         if taken == 0 {
             return (0, Vec::new());
         }
-        let bytes: Vec<u8> = self.unsent.drain(..taken).collect();
-        (taken, self.down.send(now, &bytes, self.pace, &mut self.rng))
+        let bytes: Vec<u8> = way.unsent.drain(..taken).collect();
+        (taken, way.stream.send(now, &bytes, self.pace, &mut self.rng))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rng::Subsystem;
+    use crate::{rng::Subsystem, scenario::Scenario};
 
     const PACE: Pace = Pace { base: 100, jitter: 50, piece: 7 };
 
@@ -196,10 +379,10 @@ mod tests {
         assert!(times.is_sorted() && times[0] >= 100);
         let mut got = Vec::new();
         for at in times {
-            got.extend(stream.arrive(at).expect("a piece has arrived"));
+            got.extend(stream.arrive(at, 0).expect("a piece has arrived"));
         }
         assert_eq!(got, (0..20u8).flat_map(|n| [n; 5]).collect::<Vec<_>>());
-        assert_eq!(stream.arrive(u64::MAX - 1), Err(None));
+        assert_eq!(stream.arrive(u64::MAX - 1, 0), Err(None));
     }
 
     #[test]
@@ -207,9 +390,10 @@ mod tests {
         let (mut stream, mut rng) = (Stream::default(), rng());
         stream.send(0, b"x", PACE, &mut rng);
         stream.held_until = 9_000;
-        assert_eq!(stream.arrive(8_000), Err(Some(9_000)));
+        assert_eq!(stream.arrive(8_000, 0), Err(Some(9_000)));
+        assert_eq!(stream.arrive(8_000, 9_500), Err(Some(9_500)));
         stream.held_until = u64::MAX;
-        assert_eq!(stream.arrive(8_000), Err(None));
+        assert_eq!(stream.arrive(8_000, 0), Err(None));
     }
 
     #[test]
@@ -229,14 +413,17 @@ mod tests {
 
     #[test]
     fn a_client_that_does_not_read_holds_the_sender_back() {
-        let mut link = Link::new(Owner::Rude, PACE, 1_000, rng());
-        link.window = 10;
-        link.unsent.extend([7; 25]);
-        assert_eq!(link.pump(0).0, 10);
-        assert_eq!(link.pump(0).0, 0);
-        assert!(link.down.arrive(1_000_000).is_ok());
-        while link.down.arrive(1_000_000).is_ok() {}
-        assert_eq!(link.pump(0).0, 10);
-        assert_eq!(link.unsent.len(), 5);
+        let config = &Scenario::of(&[]).servers[0];
+        let ends = [End::Rude, End::Server(0)];
+        let mut link = Link::new(ends, Port::Client, PACE, config, rng());
+        let side = Side::Acceptor;
+        link.from(side).window = 10;
+        link.from(side).unsent.extend([7; 25]);
+        assert_eq!(link.pump(side, 0).0, 10);
+        assert_eq!(link.pump(side, 0).0, 0);
+        assert!(link.from(side).stream.arrive(1_000_000, 0).is_ok());
+        while link.from(side).stream.arrive(1_000_000, 0).is_ok() {}
+        assert_eq!(link.pump(side, 0).0, 10);
+        assert_eq!(link.from(side).unsent.len(), 5);
     }
 }

@@ -79,6 +79,9 @@ probes! {
     UserTold = "a user heard of a change while the client was away",
     BooksAgree = "a user's watches were those of the server",
     LateForClosing = "a request came after its session was closed",
+    DialUnheard = "a dial went unheard: the way was cut",
+    PeerFrameCut = "a frame of another server arrived in pieces",
+    PeerResetMidFrame = "a link between servers was reset within a frame",
 }
 
 #[cfg(test)]

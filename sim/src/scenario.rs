@@ -1,12 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a world is like, drawn from its seed: the server's configuration and knobs, the machine it
-//! runs on, the network, the clients.
+//! What a world is like, drawn from its seed: the servers' configuration and knobs, the machines
+//! they run on, the network, the clients.
 
-use menagerie_core::config::{ServerConfig, StaticConfig, Surroundings};
+use std::fmt::Write as _;
+
+use menagerie_core::{
+    config::{Role, ServerConfig, StaticConfig, Surroundings},
+    id::ServerId,
+    quorum::Quorum,
+};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{disk, net, oracle::Proof, rng::Rng};
+use crate::{
+    disk,
+    net::{self, Place},
+    oracle::Proof,
+    rng::Rng,
+    world::name,
+};
 
 /// Identities that clients prove, and what the server must make of them.
 pub fn proofs() -> &'static [Proof] {
@@ -60,13 +72,27 @@ pub enum Knob {
     Batch(u32),
     /// Whether hard quotas refuse; not, before this knob.
     EnforceQuota(bool),
+    /// How many servers vote. Without this knob there is one server, alone.
+    Voters(u32),
+    /// How many more only observe.
+    Observers(u32),
+    /// Into how many groups the voters fall; 0 for a plain majority.
+    Groups(u32),
+    /// `initLimit`, in ticks.
+    InitLimit(u32),
+    /// `syncLimit`, in ticks.
+    SyncLimit(u32),
+    /// Proposals that a leader keeps in memory for learners, whatever is allowed elsewhere.
+    DiffCache(u32),
+    /// How far servers of odd number are from those of even number, in microseconds.
+    Apart(u64),
 }
 
 /// A world's nature.
 #[derive(Clone, Debug)]
 pub struct Scenario {
-    /// The server's configuration.
-    pub config: ServerConfig,
+    /// The servers' configurations.
+    pub servers: Vec<ServerConfig>,
     /// How many clients there are.
     pub clients: usize,
     /// [`Knob::TimeoutMs`].
@@ -85,6 +111,39 @@ pub struct Scenario {
     pub turn: u64,
     /// [`Knob::Batch`].
     pub batch: usize,
+    /// [`Knob::Apart`].
+    pub apart: u64,
+}
+
+/// In one of so many worlds a server stands alone.
+const ALONE: u64 = 4;
+
+/// The knobs of an ensemble of so many servers, or of as many as are drawn; none for a server alone.
+pub fn draw_ensemble(rng: &mut Rng, servers: Option<u32>) -> Vec<Knob> {
+    let alone = rng.one_in(ALONE);
+    let voters = rng.weighted(&[0, 1, 1, 6, 1, 3, 0, 1]) as u32;
+    let observers = if rng.one_in(4) { rng.between(1, 2) as u32 } else { 0 };
+    let (voters, observers) = match servers {
+        None if alone => return Vec::new(),
+        None => (voters, observers.min(7 - voters)),
+        Some(0 | 1) => return Vec::new(),
+        Some(all) => {
+            (all - observers.min(all.saturating_sub(3)), observers.min(all.saturating_sub(3)))
+        }
+    };
+    let tick = *rng.pick(&[200, 500, 1_000]);
+    vec![
+        Knob::TickMs(tick),
+        Knob::TimeoutMs(tick * rng.between(3, 8) as u32),
+        Knob::Voters(voters),
+        Knob::Observers(observers),
+        Knob::Groups(if voters >= 3 && rng.one_in(6) { 3 } else { 0 }),
+        Knob::InitLimit(rng.between(4, 10) as u32),
+        Knob::SyncLimit(rng.between(2, 5) as u32),
+        Knob::DiffCache(*rng.pick(&[2, 10, 500])),
+        Knob::SnapCount(*rng.pick(&[3, 10, 100, 100_000])),
+        Knob::Apart(*rng.pick(&[0, 0, 3_000, 40_000])),
+    ]
 }
 
 /// The nature of the world of a seed.
@@ -118,7 +177,7 @@ impl Scenario {
     pub fn of(knobs: &[Knob]) -> Scenario {
         let mut server = Server::default();
         let mut scenario = Scenario {
-            config: server.config(),
+            servers: Vec::new(),
             clients: 2,
             timeout_ms: 4_000,
             think: 150_000,
@@ -128,6 +187,7 @@ impl Scenario {
             disk: disk::Pace { touch: 50, sync: 1_500, slowdown: 1 },
             turn: 60,
             batch: 10,
+            apart: 0,
         };
         for knob in knobs {
             match *knob {
@@ -137,6 +197,13 @@ impl Scenario {
                 Knob::Purge(purge) => server.purge = purge,
                 Knob::PreallocKib(kib) => server.prealloc_kib = kib,
                 Knob::EnforceQuota(enforce) => server.enforce_quota = enforce,
+                Knob::Voters(n) => server.voters = n,
+                Knob::Observers(n) => server.observers = n,
+                Knob::Groups(n) => server.groups = n,
+                Knob::InitLimit(ticks) => server.init_limit = ticks,
+                Knob::SyncLimit(ticks) => server.sync_limit = ticks,
+                Knob::DiffCache(n) => server.diff_cache = n,
+                Knob::Apart(micros) => scenario.apart = micros,
                 Knob::Clients(n) => scenario.clients = n as usize,
                 Knob::TimeoutMs(ms) => scenario.timeout_ms = ms,
                 Knob::Think(micros) => scenario.think = micros,
@@ -151,13 +218,41 @@ impl Scenario {
                 Knob::Batch(n) => scenario.batch = n as usize,
             }
         }
-        scenario.config = server.config();
+        scenario.servers = (0..server.count()).map(|number| server.config(number)).collect();
         scenario
+    }
+
+    /// A tick, in milliseconds.
+    pub fn tick_ms(&self) -> u64 {
+        u64::from(self.servers[0].tick_time_ms)
+    }
+
+    /// How much farther than on one network two machines are from each other, in microseconds.
+    pub fn distance(&self, from: Place, to: Place) -> u64 {
+        let odd = |place| match place {
+            Place::Server(n) | Place::Client(n) => n % 2 == 1,
+            Place::Elsewhere => false,
+        };
+        if odd(from) == odd(to) { 0 } else { self.apart }
+    }
+
+    /// Which sets of servers may decide.
+    pub fn quorum(&self) -> Quorum {
+        match &self.servers[0].role {
+            Role::Standalone { .. } => Quorum::majority([ServerId(1)]),
+            Role::Member(member) => member.ensemble.quorum(),
+        }
     }
 }
 
-/// What of a nature goes into the server's configuration.
+/// What of a nature goes into the servers' configurations.
 struct Server {
+    voters: u32,
+    observers: u32,
+    groups: u32,
+    init_limit: u32,
+    sync_limit: u32,
+    diff_cache: u32,
     tick_ms: u32,
     snap_count: u32,
     one_folder: bool,
@@ -169,6 +264,12 @@ struct Server {
 impl Default for Server {
     fn default() -> Server {
         Server {
+            voters: 0,
+            observers: 0,
+            groups: 0,
+            init_limit: 10,
+            sync_limit: 5,
+            diff_cache: 500,
             tick_ms: 2_000,
             snap_count: 100_000,
             one_folder: true,
@@ -180,14 +281,43 @@ impl Default for Server {
 }
 
 impl Server {
-    /// The configuration, by way of its text, as a user would say it.
-    fn config(&self) -> ServerConfig {
+    fn count(&self) -> u32 {
+        (self.voters + self.observers).max(1)
+    }
+
+    /// The lines of an ensemble; none for a server alone.
+    fn ensemble(&self) -> String {
+        let mut text = String::new();
+        if self.voters == 0 {
+            return text;
+        }
+        let (init, sync) = (self.init_limit, self.sync_limit);
+        writeln!(text, "initLimit={init}\nsyncLimit={sync}\nstandaloneEnabled=false")
+            .expect("a string takes all");
+        for number in 0..self.count() {
+            let role = if number < self.voters { "participant" } else { "observer" };
+            let (id, host) = (number + 1, name(number as usize));
+            writeln!(text, "server.{id}={host}:2888:3888:{role}").expect("a string takes all");
+        }
+        for group in 0..self.groups {
+            let members = (group..self.voters).step_by(self.groups as usize);
+            let members: Vec<String> = members.map(|number| (number + 1).to_string()).collect();
+            writeln!(text, "group.{}={}", group + 1, members.join(":"))
+                .expect("a string takes all");
+        }
+        text
+    }
+
+    /// A server's configuration, by way of its text, as a user would say it.
+    fn config(&self, number: u32) -> ServerConfig {
         let data_log = if self.one_folder { "" } else { "dataLogDir=/log\n" };
         let purge = if self.purge { "autopurge.purgeInterval=1\n" } else { "" };
         let text = format!(
             "tickTime={}\ndataDir=/data\n{data_log}clientPort=2181\nenforceQuota={}\n\
-             extendedTypesEnabled=true\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n{purge}",
-            self.tick_ms, self.enforce_quota
+             extendedTypesEnabled=true\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n{purge}{}",
+            self.tick_ms,
+            self.enforce_quota,
+            self.ensemble()
         );
         let flags = format!(
             "-Dzookeeper.snapCount={} -Dzookeeper.preAllocSize={} \
@@ -196,7 +326,12 @@ impl Server {
             self.snap_count, self.prealloc_kib
         );
         let parsed = StaticConfig::parse("zoo.cfg", text.as_bytes(), &[("JVMFLAGS", &flags)]);
-        let around = Surroundings::default();
-        parsed.and_then(|parsed| parsed.complete(&around)).expect("a right config")
+        let myid = (number + 1).to_string();
+        let around = Surroundings { myid: Some(("myid", myid.as_bytes())), dynamic: None };
+        let complete = parsed.and_then(|parsed| parsed.complete(&around));
+        let mut config = complete.expect("a right config");
+        // Fewer than an operator may configure: what falls out of the cache is on the disk.
+        config.storage.commit_log_count = self.diff_cache;
+        config
     }
 }

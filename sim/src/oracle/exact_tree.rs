@@ -8,15 +8,13 @@ use menagerie_core::{
     proto::{OpCode, ReplyHeader, Request, Stat},
 };
 
-use super::{
-    Check, Property, Violation,
-    ghost::{Arrived, Ghost, Link},
-};
+use super::{Check, Property, Violation, asked::Arrived, ghost::Ghost, replica::Link};
 use crate::model::{Answer, Caller, answer};
 
-/// A reply is about to leave; the model stands at its zxid.
+/// A reply is about to leave a server, whose model stands at its zxid.
 pub fn check(
     ghost: &mut Ghost,
+    server: usize,
     link: &Link,
     arrived: &Arrived,
     header: &ReplyHeader,
@@ -30,12 +28,13 @@ pub fn check(
     }
     // What was proved while a read waited may count: Java looks when it arrives, we when it runs.
     let late = Caller { session: arrived.session, ids: link.ids.clone() };
-    let at = |caller| answer(&ghost.model, &link.watches, caller, &request);
+    let model = &ghost.replicas[server].model;
+    let at = |caller| answer(model, &link.watches, caller, &request);
     let (Some(early), Some(late)) = (at(&arrived.caller()), at(&late)) else { return Ok(()) };
     let body = canonical(&request, body).unwrap_or_else(|| body.to_vec());
     // A session that is closing, or closed, is told so.
-    let gone = !ghost.model.sessions.contains_key(&arrived.session)
-        || ghost.closing.contains(&arrived.session);
+    let gone =
+        !model.sessions.contains_key(&arrived.session) || ghost.closing.contains(&arrived.session);
     let told_gone = header.err == menagerie_core::proto::ErrorCode::SessionExpired.code();
     let got = Answer { err: header.err, body };
     wrong(got == early || got == late || (gone && told_gone), || {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A session's requests are answered one by one in the order in which they were sent, and no reply
-//! is older than what any client had been told when its request was sent. A sync waits for all that
-//! was proposed before it.
+//! is older than what its client knew. A write comes after all that any client had been told when
+//! it was sent. So does a sync; where there is one server, a read, too, and a sync waits for all
+//! that was proposed before it.
 
 use std::sync::Arc;
 
@@ -10,21 +11,19 @@ use menagerie_core::{
     proto::{OpCode, ReplyHeader, XID_PING},
 };
 
-use super::{
-    Property, Violation,
-    ghost::{Arrived, Link},
-};
+use super::{Property, Violation, asked::Arrived, replica::Link};
 
 /// Whether the replies to an operation stand outside the order.
 pub fn is_aside(op: i32) -> bool {
     op == OpCode::Ping.code() || op == OpCode::Auth.code()
 }
 
-/// Takes the request that a reply answers.
+/// Takes the request that a reply answers, of a server that is `alone` or not.
 pub fn answered(
     link: &mut Link,
     name: LinkId,
     header: &ReplyHeader,
+    alone: bool,
 ) -> Result<Arc<Arrived>, Violation> {
     // A ping is answered under the pings' xid, whatever it came under.
     let ping = OpCode::Ping.code();
@@ -44,12 +43,14 @@ pub fn answered(
         let next = link.requests.front().map(|arrived| arrived.xid);
         return broken(format!("link {}: {header:?} answers nothing; next is {next:?}", name.0));
     };
-    if header.zxid.0 < arrived.told && header.zxid.0 >= 0 && arrived.op != OpCode::Auth.code() {
-        let (told, got) = (Zxid(arrived.told), header.zxid);
-        return broken(format!("link {}: a reply at {got} after someone saw {told}", name.0));
+    let sync = arrived.op == OpCode::Sync.code() && header.err == 0;
+    let known = if alone || sync || arrived.is_write() { arrived.told } else { link.shown };
+    if header.zxid.0 < known && header.zxid.0 >= 0 && arrived.op != OpCode::Auth.code() {
+        let (known, got) = (Zxid(known), header.zxid);
+        return broken(format!("link {}: a reply at {got} after someone saw {known}", name.0));
     }
-    let barrier = arrived.op == OpCode::Sync.code() && header.err == 0;
-    if barrier && header.zxid.0 < arrived.logged {
+    link.shown = link.shown.max(header.zxid.0);
+    if sync && alone && header.zxid.0 < arrived.logged {
         let (logged, got) = (Zxid(arrived.logged), header.zxid);
         return broken(format!("link {}: a sync at {got} asked when {logged} was logged", name.0));
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What really happened, as no process can see it: the history that the server proposed (read from
-//! its own log writes), how much of it is durable, what each link asked and is owed, and the model
-//! after the newest transaction that a reply has spoken of.
+//! What really happened, as no process can see it: every transaction that any server logged (read
+//! from its log writes), the one sequence of those that anybody was shown, the model at its end,
+//! and each server by itself ([`Replica`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -9,75 +9,24 @@ use std::{
 };
 
 use menagerie_core::{
-    id::{LinkId, Zxid},
-    jute::{Reader, Record},
-    proto::{OpCode, Request, RequestHeader},
-    time::Instant,
+    id::Zxid,
+    jute::Reader,
+    proto::OpCode,
+    quorum::Quorum,
     txn::{Txn, TxnDigest, TxnEntry, TxnHeader},
 };
 
-use super::{Check, Property, Violation, cutter::Cutter, digests, ephemerals, writes};
-use crate::model::{Applied, Caller, Id, Model, Watches, changes_quotas};
+use super::{
+    Check, Property, Violation, agreement,
+    asked::{Arrived, Outcome},
+    commitment, digests, ephemerals,
+    replica::Replica,
+    writes,
+};
+use crate::model::{Model, changes_quotas};
 
-/// A request that reached the server.
-#[derive(Clone, Debug)]
-pub struct Arrived {
-    /// Its number among all requests of the world.
-    pub number: u64,
-    /// The session of its link.
-    pub session: i64,
-    /// Its xid.
-    pub xid: i32,
-    /// Its operation's number.
-    pub op: i32,
-    /// The whole frame, header included.
-    pub frame: Vec<u8>,
-    /// The identities of its link.
-    pub ids: Vec<Id>,
-    /// World time of its arrival.
-    pub at: u64,
-    /// The newest zxid that any client had been told by then.
-    pub told: i64,
-    /// The newest transaction that had been logged by then.
-    pub logged: i64,
-}
-
-impl Arrived {
-    /// The request, if its body can be read.
-    pub fn request(&self) -> Option<Request<'_>> {
-        let mut reader = Reader::new(&self.frame);
-        let header = RequestHeader::decode(&mut reader).ok()?;
-        Request::decode(header.op, &mut reader).ok()
-    }
-
-    /// Who asks.
-    pub fn caller(&self) -> Caller {
-        Caller { session: self.session, ids: self.ids.clone() }
-    }
-
-    /// Whether it becomes a transaction.
-    pub fn is_write(&self) -> bool {
-        use OpCode as O;
-        matches!(
-            OpCode::from_code(self.op),
-            Some(
-                O::Create
-                    | O::Create2
-                    | O::CreateContainer
-                    | O::CreateTtl
-                    | O::Delete
-                    | O::SetData
-                    | O::SetAcl
-                    | O::Multi
-                    | O::CloseSession
-                    | O::Reconfig
-            )
-        )
-    }
-}
-
-/// A transaction of the history.
-#[derive(Clone, Debug)]
+/// A transaction that some server logged.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposed {
     /// Its header.
     pub header: TxnHeader,
@@ -85,105 +34,28 @@ pub struct Proposed {
     pub body: Vec<u8>,
     /// The digest that was logged behind it.
     pub digest: Option<TxnDigest>,
-    /// The request it came from; none for the server's own.
-    pub request: Option<Arc<Arrived>>,
-}
-
-/// What a request came to when its transaction was applied.
-#[derive(Clone, Debug)]
-pub struct Outcome {
-    /// The transaction.
-    pub zxid: i64,
-    /// The error of the reply.
-    pub err: i32,
-    /// The body of the reply.
-    pub body: Vec<u8>,
-}
-
-/// An event that a link is owed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owed {
-    /// The transaction that fired it, or -1.
-    pub zxid: i64,
-    /// Its kind's number.
-    pub kind: i32,
-    /// The znode.
-    pub path: Vec<u8>,
-}
-
-/// A link, as the server should see it.
-#[derive(Clone, Debug, Default)]
-pub struct Link {
-    /// Its session, once the handshake was answered.
-    pub session: Option<i64>,
-    /// What the client asked for in the handshake.
-    pub connect: Option<Connect>,
-    /// Its identities.
-    pub ids: Vec<Id>,
-    /// The requests that are not answered yet, in order.
-    pub requests: VecDeque<Arc<Arrived>>,
-    /// Pings and auth packets that are not answered yet.
-    pub asides: VecDeque<Arc<Arrived>>,
-    /// Its watches.
-    pub watches: Watches,
-    /// Events that must come before any reply of their zxid or a later one.
-    pub owed: VecDeque<Owed>,
-    /// Events without a zxid, which must belong to the next answer to setWatches.
-    pub stray: Vec<(i32, Vec<u8>)>,
-    /// Cuts what the server sends into frames.
-    pub cutter: Cutter,
-    /// Bytes that were sent and not drained.
-    pub queued: usize,
-    /// Whether the server knows that it is gone.
-    pub gone: bool,
-    /// Whether the server has hung up: what still arrives is not heard.
-    pub hung_up: bool,
-    /// Whether nothing more is owed: a session closed, nonsense received, a word asked.
-    pub excused: bool,
-}
-
-impl Link {
-    /// Whether its session stands, every request is answered and every event told.
-    pub fn is_quiet(&self) -> bool {
-        let answered = self.requests.is_empty() && self.asides.is_empty();
-        let open = !self.excused && !self.hung_up && !self.gone;
-        self.session.is_some() && answered && self.owed.is_empty() && open
-    }
-}
-
-/// What a client asked for in its handshake.
-#[derive(Clone, Debug)]
-pub struct Connect {
-    /// The session to resume, or 0.
-    pub session: i64,
-    /// Whether the password is right.
-    pub password_fits: bool,
-    /// The newest zxid it has seen.
-    pub last_seen: i64,
-    /// When it arrived, by the server's clock.
-    pub asked: Instant,
 }
 
 /// The ghost state.
 #[derive(Clone, Debug)]
 pub struct Ghost {
-    /// The model after [`Ghost::applied`].
+    /// The servers.
+    pub replicas: Vec<Replica>,
+    /// Which of them may decide.
+    pub quorum: Quorum,
+    /// The transactions that were logged anywhere, with how many requests had arrived by then.
+    pub history: BTreeMap<i64, (Arc<Proposed>, u64)>,
+    /// Those that anybody was shown, in order.
+    pub committed: Vec<i64>,
+    /// The model after all of them.
     pub model: Model,
-    /// The newest transaction in the model.
-    pub applied: i64,
-    /// The transactions that were proposed and are not in the model yet.
-    pub history: BTreeMap<i64, Proposed>,
-    /// The newest transaction that was proposed.
-    pub last: i64,
-    /// The newest transaction of which it and all before are durable.
-    pub durable: i64,
     /// The newest zxid that any client was told.
     pub told: i64,
-    /// The links.
-    pub links: BTreeMap<LinkId, Link>,
-    /// Writes that arrived and have not become a transaction, by session and xid.
+    /// How many requests arrived.
+    pub requests: u64,
+    /// Writes that arrived and have not become a committed transaction, by session and xid.
     pub waiting: BTreeMap<(i64, i32), VecDeque<Arc<Arrived>>>,
-    /// What applied requests came to, until their reply.
+    /// What committed requests came to, until their reply.
     pub outcomes: BTreeMap<u64, Outcome>,
     /// Sessions whose closing was proposed.
     pub closing: BTreeSet<i64>,
@@ -196,16 +68,18 @@ pub struct Ghost {
 }
 
 impl Ghost {
-    /// The ghost of a fresh server.
-    pub fn fresh() -> Ghost {
+    /// The ghost of so many fresh servers.
+    pub fn fresh(servers: usize, tick_ms: u64, quorum: Quorum, enforces_quotas: bool) -> Ghost {
+        let mut model = Model::fresh();
+        model.enforces_quotas = enforces_quotas;
         Ghost {
-            model: Model::fresh(),
-            applied: 0,
+            replicas: vec![Replica::fresh(tick_ms, model.clone()); servers],
+            quorum,
             history: BTreeMap::new(),
-            last: 0,
-            durable: 0,
+            committed: Vec::new(),
+            model,
             told: 0,
-            links: BTreeMap::new(),
+            requests: 0,
             waiting: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             closing: BTreeSet::new(),
@@ -215,98 +89,167 @@ impl Ghost {
         }
     }
 
-    /// The server wrote a transaction to its log.
-    pub fn propose(&mut self, entry: &TxnEntry<'_>) -> Check {
+    /// Whether there is one server only.
+    pub fn is_alone(&self) -> bool {
+        self.replicas.len() == 1
+    }
+
+    /// The newest transaction that anybody logged.
+    pub fn newest(&self) -> i64 {
+        self.history.last_key_value().map_or(0, |(zxid, _)| *zxid)
+    }
+
+    /// What anybody was shown, up to a transaction.
+    pub fn upto(&self, zxid: i64) -> &[i64] {
+        &self.committed[..self.committed.partition_point(|one| *one <= zxid)]
+    }
+
+    /// A server wrote a transaction to its log.
+    pub fn log(&mut self, server: usize, entry: &TxnEntry<'_>) -> Check {
         let header = entry.header;
         let zxid = header.zxid.0;
-        if zxid <= self.last {
-            let last = Zxid(self.last);
-            return writes::broken(format!("{} is logged after {last}", header.zxid));
+        let replica = &mut self.replicas[server];
+        if replica.log.last().is_some_and(|last| zxid <= *last) {
+            let last = Zxid(replica.last());
+            return Err(agreement::broken(format!("{} is logged after {last}", header.zxid)));
         }
+        replica.log.push(zxid);
         let mut body = Vec::new();
         entry.txn.encode(&mut body);
-        let request = self.claim(&header);
+        let proposed = Proposed { header, body, digest: entry.digest };
+        if let Some((known, _)) = self.history.get(&zxid) {
+            return agreement::same(server, known, &proposed);
+        }
         if header.op == OpCode::CloseSession.code() {
             self.closing.insert(header.session.0);
         }
-        let proposed = Proposed { header, body, digest: entry.digest, request };
-        self.last = zxid;
         self.proposed += 1;
-        self.history.insert(zxid, proposed);
+        self.history.insert(zxid, (Arc::new(proposed), self.requests));
         Ok(())
     }
 
-    /// Takes the waiting request that a transaction comes from.
-    fn claim(&mut self, header: &TxnHeader) -> Option<Arc<Arrived>> {
-        let key = (header.session.0, header.cxid);
+    /// Brings a server's model up to a zxid that it says it has applied.
+    pub fn advance(&mut self, server: usize, to: i64) -> Check {
+        let replica = &self.replicas[server];
+        if to < replica.applied {
+            let what =
+                format!("{} is said after {}: time runs back", Zxid(to), Zxid(replica.applied));
+            return Err(Violation::new(Property::ExactTree, what));
+        }
+        while let Some(next) = self.replicas[server].after(self.replicas[server].applied).first() {
+            let next = *next;
+            if next > to {
+                break;
+            }
+            match self.committed.get(self.replicas[server].shown) {
+                Some(known) if *known == next => {}
+                Some(known) => return agreement::parted(server, next, *known),
+                None => self.commit(server, next)?,
+            }
+            self.show(server, next)?;
+        }
+        agreement::whole(self, server, to)?;
+        self.replicas[server].applied = to;
+        Ok(())
+    }
+
+    /// A server is the first to show a transaction: from here on it is history.
+    fn commit(&mut self, server: usize, zxid: i64) -> Check {
+        commitment::shown(self, server, zxid)?;
+        let (proposed, asked) = self.history[&zxid].clone();
+        let header = proposed.header;
+        let txn = decode(&proposed)?;
+        let request = self.claim(&proposed, &txn, asked);
+        let told = request.as_ref().map_or(0, |arrived| arrived.told);
+        let young = self.quotas_changed > told || self.quotas_young > told;
+        writes::check(&self.model, &proposed, request.as_deref(), &txn, young)?;
+        ephemerals::check(&self.model, &header, &txn)?;
+        let applied = self.model.apply(&header, &txn).map_err(|what| unfit(&header, &what))?;
+        digests::check(&self.model, &header, proposed.digest)?;
+        if changes_quotas(&txn) {
+            self.quotas_changed = zxid;
+        } else if told < self.quotas_changed {
+            self.quotas_young = zxid;
+        }
+        if let Some(request) = &request {
+            let outcome = Outcome { zxid, err: applied.err, body: applied.body };
+            self.outcomes.insert(request.number, outcome);
+        }
+        self.committed.push(zxid);
+        Ok(())
+    }
+
+    /// A server shows the next transaction of history.
+    fn show(&mut self, server: usize, zxid: i64) -> Check {
+        let (proposed, _) = &self.history[&zxid];
+        let txn = decode(proposed)?;
+        let replica = &mut self.replicas[server];
+        let header = &proposed.header;
+        let applied = replica.model.apply(header, &txn).map_err(|what| unfit(header, &what))?;
+        replica.owe(zxid, &applied);
+        replica.applied = zxid;
+        replica.shown += 1;
+        Ok(())
+    }
+
+    /// Takes the waiting request that a transaction comes from. A request that was lost with its
+    /// server waits for ever, so of those with the same number the one that fits is taken.
+    fn claim(&mut self, proposed: &Proposed, txn: &Txn<'_>, asked: u64) -> Option<Arc<Arrived>> {
+        let key = (proposed.header.session.0, proposed.header.cxid);
         let waiting = self.waiting.get_mut(&key)?;
-        let claimed = waiting.pop_front();
+        let early = |arrived: &Arc<Arrived>| arrived.number <= asked;
+        let fits = |arrived: &Arc<Arrived>| writes::fits(&self.model, proposed, arrived, txn);
+        let at = match waiting.iter().position(|one| early(one) && fits(one)) {
+            Some(at) => at,
+            None if writes::is_own(&self.model, proposed, txn) => return None,
+            None => waiting.iter().position(early)?,
+        };
+        let claimed = waiting.remove(at);
         if waiting.is_empty() {
             self.waiting.remove(&key);
         }
         claimed
     }
 
-    /// Brings the model up to a zxid that the server says it has applied.
-    pub fn advance(&mut self, to: i64) -> Check {
-        if to < self.applied {
-            return Err(Violation::new(
-                Property::ExactTree,
-                format!("{} is said after {}: time runs back", Zxid(to), Zxid(self.applied)),
-            ));
-        }
-        while self.applied < to {
-            let Some((zxid, proposed)) = self.history.pop_first() else {
-                return writes::broken(format!("{} was never logged", Zxid(to)));
-            };
-            if zxid > to {
-                return writes::broken(format!("{} was never logged", Zxid(to)));
-            }
-            self.applied = zxid;
-            self.apply(&proposed)?;
-        }
-        Ok(())
-    }
-
-    fn apply(&mut self, proposed: &Proposed) -> Check {
-        let header = proposed.header;
-        let txn = Txn::decode(header.op, &mut Reader::new(&proposed.body))
-            .map_err(|_| Violation::new(Property::Writes, format!("{header:?}: no body")))?;
-        let told = proposed.request.as_ref().map_or(0, |arrived| arrived.told);
-        let young = self.quotas_changed > told || self.quotas_young > told;
-        writes::check(&self.model, proposed, &txn, young)?;
-        ephemerals::check(&self.model, &header, &txn)?;
-        let fits = |what| Violation::new(Property::ExactTree, format!("{}: {what}", header.zxid));
-        let applied = self.model.apply(&header, &txn).map_err(fits)?;
-        digests::check(&self.model, &header, proposed.digest)?;
-        if changes_quotas(&txn) {
-            self.quotas_changed = header.zxid.0;
-        } else if told < self.quotas_changed {
-            self.quotas_young = header.zxid.0;
-        }
-        self.owe(header.zxid.0, &applied);
-        if let Some(request) = &proposed.request {
-            let outcome = Outcome { zxid: header.zxid.0, err: applied.err, body: applied.body };
-            self.outcomes.insert(request.number, outcome);
-        }
-        Ok(())
-    }
-
-    fn owe(&mut self, zxid: i64, applied: &Applied) {
-        for fired in &applied.fired {
-            for link in self.links.values_mut() {
-                if link.watches.hear(fired, &link.ids) {
-                    let owed = Owed { zxid, kind: fired.kind, path: fired.path.clone() };
-                    link.owed.push_back(owed);
-                }
-            }
+    /// What is in no log and was shown to nobody never happened.
+    pub fn forget_lost(&mut self) {
+        let upto = self.committed.last().copied().unwrap_or(0);
+        let logged = |zxid: &i64| {
+            self.replicas.iter().any(|replica| replica.log.binary_search(zxid).is_ok())
+        };
+        self.history.retain(|zxid, _| *zxid <= upto || logged(zxid));
+        let close = OpCode::CloseSession.code();
+        let open = self.history.range(upto + 1..);
+        let closes = open.filter(|(_, (proposed, _))| proposed.header.op == close);
+        let closes = closes.map(|(_, (proposed, _))| proposed.header.session.0).collect();
+        // In an ensemble a close may still be on its way to a leader.
+        if self.is_alone() {
+            self.closing = closes;
         }
     }
 
-    /// The process is gone, and with it every link and every request that was not logged.
-    pub fn crash(&mut self) {
-        self.links.clear();
+    /// Whether a session is open, as far as what was logged anywhere goes.
+    pub fn is_open(&self, session: i64) -> bool {
+        let create = OpCode::CreateSession.code();
+        let upto = self.committed.last().copied().unwrap_or(0);
+        let mut open = self.history.range(upto + 1..).map(|(_, (proposed, _))| proposed.header);
+        self.model.sessions.contains_key(&session)
+            || open.any(|header| header.session.0 == session && header.op == create)
+    }
+
+    /// A server alone came up again: what it was asked and had not logged is gone. In an ensemble
+    /// that may be on its way to a leader.
+    pub fn forget_asked(&mut self) {
         self.waiting.clear();
         self.outcomes.clear();
     }
+}
+
+fn decode(proposed: &Proposed) -> Result<Txn<'_>, Violation> {
+    Txn::decode(proposed.header.op, &mut Reader::new(&proposed.body))
+        .map_err(|_| Violation::new(Property::Writes, format!("{:?}: no body", proposed.header)))
+}
+
+fn unfit(header: &TxnHeader, what: &str) -> Violation {
+    Violation::new(Property::ExactTree, format!("{}: {what}", header.zxid))
 }

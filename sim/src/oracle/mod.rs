@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The oracles: promises, one a file, each checked at every step of a world on ghost state.
 //!
-//! The world tells [`Oracles`] everything that crosses the server's skin, in order: frames that
+//! The world tells [`Oracles`] everything that crosses a server's skin, in order: frames that
 //! arrive, bytes that leave, file operations and how they end, events, crashes. A broken promise
 //! comes back as a [`Violation`] and ends the world.
 
+pub mod agreement;
+pub mod asked;
 pub mod bounds;
+pub mod commitment;
 mod cutter;
 pub mod digests;
 pub mod ephemerals;
@@ -16,6 +19,7 @@ pub mod ghost;
 pub mod log;
 pub mod progress;
 pub mod recovery;
+pub mod replica;
 pub mod sessions;
 pub mod watches;
 pub mod writes;
@@ -24,7 +28,7 @@ use std::{collections::VecDeque, fmt, sync::Arc};
 
 use menagerie_core::{
     event::Event,
-    id::{LaneId, LinkId, OpId, Zxid},
+    id::{LaneId, LinkId, OpId},
     io::{FileOp, Frame},
     jute::{Reader, Record},
     proto::{ConnectRequest, ConnectResponse, OpCode, ReplyHeader, Request, RequestHeader},
@@ -36,15 +40,17 @@ use menagerie_core::{
 
 pub use self::cutter::Cutter;
 use self::{
+    asked::Arrived,
     expiry::Expiry,
-    ghost::{Arrived, Connect, Ghost, Link},
-    log::LogTap,
+    ghost::Ghost,
     recovery::durable,
+    replica::{Connect, Link},
 };
 use crate::{
     model::{Id, Znode},
     probe::Probe,
     readable::readable,
+    scenario::Scenario,
 };
 
 /// A promise.
@@ -78,6 +84,10 @@ pub enum Property {
     Client,
     /// Rot stops the server by name, and is never served.
     Rot,
+    /// All servers' histories are one.
+    Agreement,
+    /// What is shown is on a quorum of disks.
+    Commitment,
 }
 
 impl Property {
@@ -98,6 +108,8 @@ impl Property {
             Property::Progress => "Progress",
             Property::Client => "Client",
             Property::Rot => "Rot",
+            Property::Agreement => "Agreement",
+            Property::Commitment => "Commitment",
         }
     }
 }
@@ -151,111 +163,109 @@ pub struct Replied {
 pub struct Oracles {
     /// The ghost state.
     pub ghost: Ghost,
-    /// The log as its file operations tell it.
-    pub log: LogTap,
-    /// The life signs of sessions.
-    pub expiry: Expiry,
     /// Replies since the caller last took them.
     pub replies: Vec<Replied>,
     /// Probes hit since the caller last took them.
     pub seen: Vec<Probe>,
     proofs: &'static [Proof],
-    numbers: u64,
 }
 
 impl Oracles {
-    /// The oracles of a fresh server.
-    pub fn new(tick_ms: u64, proofs: &'static [Proof]) -> Oracles {
+    /// The oracles of fresh servers.
+    pub fn new(scenario: &Scenario, proofs: &'static [Proof]) -> Oracles {
+        let enforces_quotas = scenario.servers[0].security.enforce_quota;
+        let (servers, tick_ms) = (scenario.servers.len(), scenario.tick_ms());
         Oracles {
-            ghost: Ghost::fresh(),
-            log: LogTap::default(),
-            expiry: Expiry::new(tick_ms),
+            ghost: Ghost::fresh(servers, tick_ms, scenario.quorum(), enforces_quotas),
             replies: Vec::new(),
             seen: Vec::new(),
             proofs,
-            numbers: 0,
         }
     }
 
-    /// A link came up.
-    pub fn link_up(&mut self, link: LinkId, address: &str) {
+    /// The life signs that a server heard.
+    pub fn expiry(&mut self, server: usize) -> &mut Expiry {
+        &mut self.ghost.replicas[server].expiry
+    }
+
+    /// The server that leads, if one does.
+    pub fn leader(&self) -> Option<usize> {
+        None
+    }
+
+    fn link(&mut self, server: usize, link: LinkId) -> Option<&mut Link> {
+        self.ghost.replicas[server].links.get_mut(&link)
+    }
+
+    /// A client's link came up.
+    pub fn link_up(&mut self, server: usize, link: LinkId, address: &str) {
         let ids = vec![(b"ip".to_vec(), address.as_bytes().to_vec())];
-        self.ghost.links.insert(link, Link { ids, ..Link::default() });
+        self.ghost.replicas[server].links.insert(link, Link { ids, ..Link::default() });
     }
 
     /// A link is gone.
-    pub fn link_down(&mut self, link: LinkId) {
-        if let Some(link) = self.ghost.links.get_mut(&link) {
+    pub fn link_down(&mut self, server: usize, link: LinkId) {
+        if let Some(link) = self.link(server, link) {
             // What this turn sent before it knew still counts.
             link.gone = true;
         }
     }
 
-    /// The server hangs up on a link.
-    pub fn hangs_up(&mut self, link: LinkId) {
-        if let Some(link) = self.ghost.links.get_mut(&link) {
+    /// A server hangs up on a link.
+    pub fn hangs_up(&mut self, server: usize, link: LinkId) {
+        if let Some(link) = self.link(server, link) {
             link.hung_up = true;
         }
     }
 
-    /// The network took bytes from the server.
-    pub fn drained(&mut self, link: LinkId, bytes: usize) {
-        if let Some(link) = self.ghost.links.get_mut(&link) {
+    /// The network took bytes from a server.
+    pub fn drained(&mut self, server: usize, link: LinkId, bytes: usize) {
+        if let Some(link) = self.link(server, link) {
             link.queued -= bytes;
         }
     }
 
     /// A frame is about to be handled.
-    pub fn arrives(&mut self, name: LinkId, frame: &Frame<'_>, at: u64, now: Now) {
-        let (told, logged) = (self.ghost.told, self.ghost.last);
-        let Some(link) = self.ghost.links.get_mut(&name) else { return };
+    pub fn arrives(&mut self, server: usize, name: LinkId, frame: &Frame<'_>, at: u64, now: Now) {
+        let Some(link) = self.ghost.replicas[server].links.get_mut(&name) else { return };
         let Frame::Packet(bytes) = frame else {
             link.excused = true;
             return;
         };
         let mut reader = Reader::new(bytes);
         if link.connect.is_none() {
-            let Ok(connect) = ConnectRequest::decode(&mut reader) else {
-                link.excused = true;
-                return;
-            };
-            let password_fits = password_opens(connect.session, connect.password);
-            let (session, last_seen) = (connect.session.0, connect.last_zxid_seen.0);
-            let asked = now.mono;
-            link.connect = Some(Connect { session, password_fits, last_seen, asked });
-            return;
+            return self.greets(server, name, &mut reader, now);
         }
-        let Ok(header) = RequestHeader::decode(&mut reader) else {
+        let (Ok(header), Some(session)) = (RequestHeader::decode(&mut reader), link.session) else {
             link.excused = true;
             return;
         };
-        let Some(session) = link.session else {
-            link.excused = true;
-            return;
-        };
-        if !link.hung_up {
-            self.expiry.heard(session, now.mono);
-        }
-        if self.ghost.closing.contains(&session) {
-            self.seen.push(Probe::LateForClosing);
-        }
-        self.numbers += 1;
+        self.ghost.requests += 1;
+        let replica = &mut self.ghost.replicas[server];
+        let logged = replica.last();
+        let link = replica.links.get_mut(&name).expect("the link is there");
         let arrived = Arc::new(Arrived {
-            number: self.numbers,
+            number: self.ghost.requests,
             session,
             xid: header.xid,
             op: header.op,
             frame: bytes.to_vec(),
             ids: link.ids.clone(),
             at,
-            told,
+            told: self.ghost.told,
             logged,
         });
         link.take(&arrived, self.proofs);
+        if !link.hung_up {
+            replica.expiry.heard(session, now.mono);
+        }
+        if self.ghost.closing.contains(&session) {
+            self.seen.push(Probe::LateForClosing);
+        }
         if header.op == OpCode::CloseSession.code() && !link.hung_up {
             // It is closing from here on, though its transaction may have to wait for the disk.
             self.ghost.closing.insert(session);
-            self.expiry.closed(session);
+            replica.expiry.closed(session);
         }
         if arrived.is_write() {
             let waiting = self.ghost.waiting.entry((session, header.xid)).or_default();
@@ -263,31 +273,54 @@ impl Oracles {
         }
     }
 
+    /// The first packet of a link.
+    fn greets(&mut self, server: usize, name: LinkId, reader: &mut Reader<'_>, now: Now) {
+        let connect = ConnectRequest::decode(reader);
+        let session = connect.as_ref().map_or(0, |connect| connect.session.0);
+        let was_open = self.ghost.is_open(session);
+        let Some(link) = self.link(server, name) else { return };
+        let Ok(connect) = connect else {
+            link.excused = true;
+            return;
+        };
+        link.shown = connect.last_zxid_seen.0;
+        link.connect = Some(Connect {
+            session,
+            was_open,
+            password_fits: password_opens(connect.session, connect.password),
+            last_seen: connect.last_zxid_seen.0,
+            asked: now.mono,
+        });
+    }
+
     /// A file operation was ordered.
-    pub fn ordered(&mut self, lane: LaneId, op: OpId, what: &FileOp) -> Check {
+    pub fn ordered(&mut self, server: usize, lane: LaneId, op: OpId, what: &FileOp) -> Check {
+        let mut tap = std::mem::take(&mut self.ghost.replicas[server].tap);
         let (ghost, mut verdict) = (&mut self.ghost, Ok(()));
         let seen = &mut self.seen;
-        self.log.ordered(lane, op, what, |entry| {
+        tap.ordered(lane, op, what, |entry| {
             if let Txn::Delete { path, container: true } = entry.txn {
                 let container = ghost.model.node(path).is_some_and(Znode::is_container);
                 seen.push(if container { Probe::ContainerSwept } else { Probe::TtlSwept });
             }
             if verdict.is_ok() {
-                verdict = ghost.propose(entry);
+                verdict = ghost.log(server, entry);
             }
         });
+        self.ghost.replicas[server].tap = tap;
         verdict
     }
 
     /// A file operation ended well.
-    pub fn done(&mut self, op: OpId) {
-        self.log.done(op);
-        self.ghost.durable = self.ghost.durable.max(self.log.durable());
+    pub fn done(&mut self, server: usize, op: OpId) {
+        let replica = &mut self.ghost.replicas[server];
+        replica.tap.done(op);
+        replica.durable = replica.durable.max(replica.tap.durable());
     }
 
-    /// Bytes leave on a link.
-    pub fn sends(&mut self, name: LinkId, bytes: &[u8], at: u64, now: Now) -> Check {
-        let Some(link) = self.ghost.links.get_mut(&name) else { return Ok(()) };
+    /// Bytes leave a server on a link.
+    pub fn sends(&mut self, server: usize, name: LinkId, bytes: &[u8], at: u64, now: Now) -> Check {
+        let Some(link) = self.link(server, name) else { return Ok(()) };
         link.queued += bytes.len();
         bounds::queued(name, link.queued - bytes.len())?;
         if link.excused {
@@ -295,48 +328,68 @@ impl Oracles {
         }
         let mut frames = VecDeque::new();
         link.cutter.push(bytes, |frame| frames.push_back(frame.to_vec()));
-        frames.iter().try_for_each(|frame| self.leaves(name, frame, at, now))
+        frames.iter().try_for_each(|frame| self.leaves(server, name, frame, at, now))
     }
 
-    fn leaves(&mut self, name: LinkId, frame: &[u8], at: u64, now: Now) -> Check {
+    fn leaves(&mut self, server: usize, name: LinkId, frame: &[u8], at: u64, now: Now) -> Check {
         let mut reader = Reader::new(frame);
-        let link = self.ghost.links.get_mut(&name).expect("the link is there");
+        let link = self.link(server, name).expect("the link is there");
         if link.session.is_none() {
-            return self.handshake(name, &mut reader, now);
+            return self.handshake(server, name, &mut reader, now);
         }
         let nonsense = || Violation::new(Property::SessionFifo, "nonsense leaves".to_owned());
         let header = ReplyHeader::decode(&mut reader).map_err(|_| nonsense())?;
         if header.xid == XID_NOTIFICATION {
             let event = WatcherEvent::decode(&mut reader).map_err(|_| nonsense())?;
-            return self.notifies(name, header.zxid.0, &event);
+            return self.notifies(server, name, header.zxid.0, &event);
         }
-        self.replies_to(name, &header, reader.rest(), at)
+        self.replies_to(server, name, &header, reader.rest(), at)
     }
 
-    fn handshake(&mut self, name: LinkId, reader: &mut Reader<'_>, now: Now) -> Check {
+    fn handshake(
+        &mut self,
+        server: usize,
+        name: LinkId,
+        reader: &mut Reader<'_>,
+        now: Now,
+    ) -> Check {
         let nonsense = || Violation::new(Property::Sessions, "no handshake leaves".to_owned());
         let response = ConnectResponse::decode(reader).map_err(|_| nonsense())?;
-        let link = self.ghost.links.get_mut(&name).expect("the link is there");
+        let link = self.link(server, name).expect("the link is there");
         let asked = link.connect.clone().ok_or_else(nonsense)?;
-        sessions::answered(&mut self.ghost, name, &asked, &response)?;
-        let link = self.ghost.links.get_mut(&name).expect("the link is there");
+        sessions::answered(&mut self.ghost, server, name, &asked, &response)?;
+        let replica = &mut self.ghost.replicas[server];
+        let link = replica.links.get_mut(&name).expect("the link is there");
         link.session = Some(response.session.0);
         if response.session.0 == 0 {
             link.excused = true;
         } else {
             let (session, timeout_ms) = (response.session.0, response.timeout_ms);
-            self.expiry.greeted(session, timeout_ms, asked.asked, now.mono);
+            replica.expiry.greeted(session, timeout_ms, asked.asked, now.mono);
         }
         Ok(())
     }
 
-    fn notifies(&mut self, name: LinkId, zxid: i64, event: &WatcherEvent<'_>) -> Check {
-        if zxid > self.ghost.applied {
-            durable(&self.ghost, zxid)?;
-            self.ghost.advance(zxid)?;
-        }
+    /// A server speaks of a zxid: it must be durable there, and a beginning of history.
+    fn tells_of(&mut self, server: usize, zxid: i64) -> Check {
+        durable(&self.ghost, server, zxid)?;
+        self.ghost.advance(server, zxid)?;
         self.ghost.told = self.ghost.told.max(zxid);
-        let link = self.ghost.links.get_mut(&name).expect("the link is there");
+        Ok(())
+    }
+
+    fn notifies(
+        &mut self,
+        server: usize,
+        name: LinkId,
+        zxid: i64,
+        event: &WatcherEvent<'_>,
+    ) -> Check {
+        if zxid > self.ghost.replicas[server].applied {
+            self.tells_of(server, zxid)?;
+        }
+        let replica = &mut self.ghost.replicas[server];
+        let link = replica.links.get_mut(&name).expect("the link is there");
         if link.owed.len() > 1 {
             self.seen.push(Probe::EventsPipelined);
         }
@@ -347,9 +400,17 @@ impl Oracles {
         watches::notified(link, name, zxid, event)
     }
 
-    fn replies_to(&mut self, name: LinkId, header: &ReplyHeader, body: &[u8], at: u64) -> Check {
-        let link = self.ghost.links.get_mut(&name).expect("the link is there");
-        let arrived = fifo::answered(link, name, header)?;
+    fn replies_to(
+        &mut self,
+        server: usize,
+        name: LinkId,
+        header: &ReplyHeader,
+        body: &[u8],
+        at: u64,
+    ) -> Check {
+        let alone = self.ghost.is_alone();
+        let link = self.link(server, name).expect("the link is there");
+        let arrived = fifo::answered(link, name, header, alone)?;
         self.replies.push(Replied {
             op: arrived.op,
             err: header.err,
@@ -358,17 +419,17 @@ impl Oracles {
         if arrived.op == OpCode::Auth.code() {
             return Ok(());
         }
-        durable(&self.ghost, header.zxid.0)?;
-        self.ghost.advance(header.zxid.0)?;
-        self.ghost.told = self.ghost.told.max(header.zxid.0);
-        let mut link = self.ghost.links.remove(&name).expect("the link is there");
-        let verdict = self.reply_matches(&mut link, name, &arrived, header, body);
-        self.ghost.links.insert(name, link);
+        self.tells_of(server, header.zxid.0)?;
+        let replica = &mut self.ghost.replicas[server];
+        let mut link = replica.links.remove(&name).expect("the link is there");
+        let verdict = self.reply_matches(server, &mut link, name, &arrived, header, body);
+        self.ghost.replicas[server].links.insert(name, link);
         verdict
     }
 
     fn reply_matches(
         &mut self,
+        server: usize,
         link: &mut Link,
         name: LinkId,
         arrived: &Arrived,
@@ -376,12 +437,13 @@ impl Oracles {
         body: &[u8],
     ) -> Check {
         let request = arrived.request();
-        watches::replied(&self.ghost, link, name, request.as_ref())?;
-        exact_tree::check(&mut self.ghost, link, arrived, header, body)?;
+        watches::replied(header.zxid.0, link, name, request.as_ref())?;
+        exact_tree::check(&mut self.ghost, server, link, arrived, header, body)?;
         self.probe(arrived, header, body);
+        let replica = &mut self.ghost.replicas[server];
         match &request {
             Some(Request::SetWatches(again) | Request::SetWatches2(again)) if header.err == 0 => {
-                let missed = link.watches.set(&self.ghost.model, again, &arrived.ids);
+                let missed = link.watches.set(&replica.model, again, &arrived.ids);
                 self.seen.push(Probe::ResumedWithWatches);
                 if !missed.is_empty() {
                     self.seen.push(Probe::MissedEventTold);
@@ -394,7 +456,7 @@ impl Oracles {
             Some(Request::CloseSession) => {
                 link.excused = true;
                 self.seen.push(Probe::ClosedWithEphemerals);
-                self.expiry.closed(arrived.session);
+                replica.expiry.closed(arrived.session);
             }
             Some(request) => link.watches.after(request, header.err),
             None => {}
@@ -443,35 +505,36 @@ impl Oracles {
         }
     }
 
-    /// The core tells something.
-    pub fn tells(&mut self, event: &Event, now: Now) -> Check {
+    /// A server's core tells something.
+    pub fn tells(&mut self, server: usize, event: &Event, now: Now) -> Check {
         match event {
             Event::Recovered { zxid, .. } => {
-                recovery::recovered(&mut self.ghost, zxid.0)?;
-                self.log.restarted(zxid.0);
-                self.expiry.restarted(&self.ghost.model.sessions, now.mono);
+                recovery::recovered(&mut self.ghost, server, zxid.0)?;
+                let Ghost { replicas, model, .. } = &mut self.ghost;
+                let replica = &mut replicas[server];
+                replica.tap.restarted(zxid.0);
+                replica.expiry.restarted(&model.sessions, now.mono);
                 Ok(())
             }
             Event::SessionExpired { session } => {
                 self.ghost.closing.insert(session.0);
-                self.expiry.expired(*session, now.mono)
+                self.ghost.replicas[server].expiry.expired(*session, now.mono)
             }
             _ => Ok(()),
         }
     }
 
-    /// A turn ended.
-    pub fn turn(&mut self, inputs: u64, steps: u64, now: Now) -> Check {
-        self.ghost.links.retain(|_, link| !link.gone);
+    /// A server's turn ended.
+    pub fn turn(&mut self, server: usize, inputs: u64, steps: u64, now: Now) -> Check {
+        let replica = &mut self.ghost.replicas[server];
+        replica.links.retain(|_, link| !link.gone);
         bounds::turn(inputs, steps)?;
-        self.expiry.check(&self.ghost, now.mono)
+        replica.expiry.check(&self.ghost.closing, now.mono)
     }
 
-    /// The process is gone.
-    pub fn crashed(&mut self) {
-        self.ghost.crash();
-        self.log.crashed();
-        self.expiry.crashed();
+    /// A server's process is gone.
+    pub fn crashed(&mut self, server: usize) {
+        self.ghost.replicas[server].crash();
     }
 }
 
@@ -489,9 +552,4 @@ impl Link {
             self.requests.push_back(Arc::clone(arrived));
         }
     }
-}
-
-/// The zxid as people read it.
-pub fn zxid(zxid: i64) -> Zxid {
-    Zxid(zxid)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Once the faults are over, the server comes up, every client is connected again, and every
+//! Once the faults are over, the servers come up, every client is connected again, and every
 //! request is answered within a bounded time.
 
 use menagerie_core::id::Zxid;
@@ -11,7 +11,7 @@ pub const PATIENCE: u64 = 5_000_000;
 
 /// The world has been healthy for a while; it is `at` now.
 pub fn healed(ghost: &Ghost, at: u64) -> Check {
-    for (name, link) in &ghost.links {
+    for (name, link) in ghost.replicas.iter().flat_map(|replica| &replica.links) {
         let Some(first) = link.requests.front().filter(|_| !link.excused) else { continue };
         if at.saturating_sub(first.at) > PATIENCE {
             let what = format!(

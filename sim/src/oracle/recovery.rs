@@ -1,40 +1,63 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a server recovers is a prefix of what was proposed, and holds everything that anyone was
-//! told; nothing leaves the server before it is durable.
+//! What a server recovers is a beginning of what it logged, and holds everything that it showed to
+//! anyone; nothing leaves a server before it is durable there.
 
 use menagerie_core::id::Zxid;
 
 use super::{Check, Property, Violation, ghost::Ghost};
 
-/// Something that speaks of `zxid` is about to leave.
-pub fn durable(ghost: &Ghost, zxid: i64) -> Check {
-    if zxid > ghost.durable {
-        let (zxid, durable) = (Zxid(zxid), Zxid(ghost.durable));
+/// Something that speaks of `zxid` is about to leave a server.
+pub fn durable(ghost: &Ghost, server: usize, zxid: i64) -> Check {
+    let replica = &ghost.replicas[server];
+    let newest = replica.upto(zxid).last().copied().unwrap_or(0);
+    if newest > replica.durable {
+        let (zxid, durable) = (Zxid(zxid), Zxid(replica.durable));
         return broken(format!("{zxid} is told while only {durable} is durable"));
     }
     Ok(())
 }
 
-/// A server came up and says what it recovered.
-pub fn recovered(ghost: &mut Ghost, zxid: i64) -> Check {
-    if zxid < ghost.told {
-        let told = Zxid(ghost.told);
-        return broken(format!("recovered {}, but {told} had been told", Zxid(zxid)));
+/// A server read its disk, at its start or because its leader gave it another history, and says
+/// where that ends.
+pub fn recovered(ghost: &mut Ghost, server: usize, zxid: i64) -> Check {
+    let (alone, told) = (ghost.is_alone(), ghost.told);
+    let replica = &ghost.replicas[server];
+    let log = history(ghost, server, zxid)?;
+    let durable = if alone { told } else { replica.durable };
+    let held =
+        replica.upto(durable).iter().filter(|one| ghost.committed.binary_search(one).is_ok());
+    let lost = held.copied().find(|one| log.binary_search(one).is_err());
+    if let Some(lost) = lost {
+        let (zxid, lost) = (Zxid(zxid), Zxid(lost));
+        return broken(format!("recovered {zxid}, but {lost} had been shown and was durable"));
     }
-    if zxid > ghost.last {
-        let last = Zxid(ghost.last);
-        return broken(format!("recovered {}, but only {last} was proposed", Zxid(zxid)));
+    let replica = &mut ghost.replicas[server];
+    (replica.log, replica.durable) = (log, zxid);
+    if alone {
+        // What is left is history: there is nobody else to ask.
+        ghost.advance(server, zxid)?;
+        ghost.forget_asked();
     }
-    if zxid != ghost.applied && !ghost.history.contains_key(&zxid) {
-        return broken(format!("recovered {}, which was never proposed", Zxid(zxid)));
-    }
-    drop(ghost.history.split_off(&(zxid + 1)));
-    ghost.last = zxid;
-    ghost.durable = zxid;
-    ghost.advance(zxid)?;
-    let open = |session: &i64| ghost.model.sessions.contains_key(session);
-    ghost.closing.retain(|session| !open(session));
+    ghost.forget_lost();
     Ok(())
+}
+
+/// What a server's log holds that ends with `zxid`.
+fn history(ghost: &Ghost, server: usize, zxid: i64) -> Result<Vec<i64>, Violation> {
+    let replica = &ghost.replicas[server];
+    let (mine, shown) = (replica.upto(zxid), ghost.upto(zxid));
+    let ends = |log: &[i64]| zxid == 0 || Zxid(zxid).counter() == 0 || log.last() == Some(&zxid);
+    if replica.tree == Some(zxid) && ends(shown) {
+        return Ok(shown.to_vec());
+    }
+    if ends(mine) {
+        return Ok(mine.to_vec());
+    }
+    let last = Zxid(replica.last());
+    Err(Violation::new(
+        Property::Recovery,
+        format!("recovered {}, which was never logged; the last was {last}", Zxid(zxid)),
+    ))
 }
 
 fn broken(what: String) -> Check {

@@ -4,28 +4,28 @@
 
 use menagerie_core::{
     id::{LinkId, Zxid},
-    proto::ConnectResponse,
+    proto::{ConnectResponse, OpCode},
 };
 
-use super::{
-    Check, Property, Violation,
-    ghost::{Connect, Ghost},
-};
+use super::{Check, Property, Violation, ghost::Ghost, replica::Connect};
 
 /// A handshake is about to be answered.
 pub fn answered(
     ghost: &mut Ghost,
+    server: usize,
     name: LinkId,
     asked: &Connect,
     response: &ConnectResponse<'_>,
 ) -> Check {
     let given = response.session.0;
-    if asked.last_seen > ghost.last {
-        let (seen, last) = (Zxid(asked.last_seen), Zxid(ghost.last));
+    let last = ghost.replicas[server].last();
+    if asked.last_seen > last {
+        let (seen, last) = (Zxid(asked.last_seen), Zxid(last));
         return broken(format!("link {}: a client that saw {seen} is let in at {last}", name.0));
     }
     if given == 0 || response.timeout_ms <= 0 {
-        let alive = is_open(ghost, asked.session) && !ghost.closing.contains(&asked.session);
+        let open = ghost.model.sessions.contains_key(&asked.session);
+        let alive = open && !ghost.closing.contains(&asked.session);
         if alive && asked.password_fits {
             let session = Zxid(asked.session);
             return broken(format!("link {}: session {session} is alive, yet given up", name.0));
@@ -34,31 +34,23 @@ pub fn answered(
     }
     if asked.session == 0 {
         // The response leaves once the session's first transaction is applied.
-        let opened = ghost.history.iter().find(|(_, p)| {
-            p.header.session.0 == given
-                && p.header.op == menagerie_core::proto::OpCode::CreateSession.code()
-        });
-        if let Some((zxid, _)) = opened {
-            let zxid = *zxid;
-            super::durable(ghost, zxid)?;
-            ghost.advance(zxid)?;
+        let replica = &ghost.replicas[server];
+        let opens = |zxid: &&i64| {
+            let header = ghost.history[*zxid].0.header;
+            header.session.0 == given && header.op == OpCode::CreateSession.code()
+        };
+        if let Some(zxid) = replica.after(replica.applied).iter().find(opens).copied() {
+            super::durable(ghost, server, zxid)?;
+            ghost.advance(server, zxid)?;
         }
     } else if given != asked.session || !asked.password_fits {
         let (given, asked) = (Zxid(given), Zxid(asked.session));
         return broken(format!("link {}: asked for session {asked}, got {given}", name.0));
     }
-    if !is_open(ghost, given) {
+    if !asked.was_open && !ghost.is_open(given) {
         return broken(format!("link {}: session {} is not open", name.0, Zxid(given)));
     }
     Ok(())
-}
-
-/// Whether a session is open as far as the proposed history goes.
-fn is_open(ghost: &Ghost, session: i64) -> bool {
-    let create = menagerie_core::proto::OpCode::CreateSession.code();
-    let mut proposed = ghost.history.values().map(|p| p.header);
-    ghost.model.sessions.contains_key(&session)
-        || proposed.any(|header| header.session.0 == session && header.op == create)
 }
 
 fn broken(what: String) -> Check {

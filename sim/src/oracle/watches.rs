@@ -9,7 +9,7 @@ use menagerie_core::{
 
 use super::{
     Check, Property, Violation,
-    ghost::{Ghost, Link},
+    replica::{Link, Owed},
 };
 
 /// An event is about to leave on a link; the model stands at its zxid or beyond.
@@ -19,9 +19,8 @@ pub fn notified(link: &mut Link, name: LinkId, zxid: i64, event: &WatcherEvent<'
         return Ok(());
     }
     let first = link.owed.front().map(|owed| owed.zxid);
-    let matches = |owed: &super::ghost::Owed| {
-        owed.zxid == zxid && owed.kind == event.kind && owed.path == event.path
-    };
+    let matches =
+        |owed: &Owed| owed.zxid == zxid && owed.kind == event.kind && owed.path == event.path;
     match link.owed.iter().position(matches) {
         Some(at) if first == Some(zxid) => {
             link.owed.remove(at);
@@ -40,12 +39,12 @@ pub fn notified(link: &mut Link, name: LinkId, zxid: i64, event: &WatcherEvent<'
 }
 
 /// A reply is about to leave on a link; the model stands at its zxid.
-pub fn replied(ghost: &Ghost, link: &Link, name: LinkId, request: Option<&Request<'_>>) -> Check {
+pub fn replied(at: i64, link: &Link, name: LinkId, request: Option<&Request<'_>>) -> Check {
     if let Some(owed) = link.owed.front() {
         return broken(format!(
             "link {} gets a reply at {} to {request:?} before the event it is owed: {owed:?}",
             name.0,
-            Zxid(ghost.applied),
+            Zxid(at),
         ));
     }
     let rearms = matches!(request, Some(Request::SetWatches(_) | Request::SetWatches2(_)));

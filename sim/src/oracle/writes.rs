@@ -2,7 +2,7 @@
 //! Every logged transaction is exactly what its request must become on the tree just before it, or
 //! the server's own doing for a reason; no request becomes two, and none is answered before one.
 //!
-//! The log is one order, so with this an acknowledged write takes effect exactly once between its
+//! History is one order, so with this an acknowledged write takes effect exactly once between its
 //! invocation and its reply, and an unanswered one at most once.
 
 use menagerie_core::{
@@ -10,7 +10,7 @@ use menagerie_core::{
     txn::Txn,
 };
 
-use super::{Check, Property, Violation, ghost::Proposed};
+use super::{Check, Property, Violation, asked::Arrived, ghost::Proposed};
 use crate::model::{Judged, Model, judge, may_sweep};
 
 const MALFORMED: i32 = menagerie_core::proto::ErrorCode::MarshallingError.code();
@@ -22,18 +22,24 @@ pub fn broken(what: String) -> Check {
 
 /// A transaction is about to be applied to the model. `young` says that a change of quotas may not
 /// have been applied yet when the request was judged: quotas are read off the applied tree.
-pub fn check(model: &Model, proposed: &Proposed, txn: &Txn<'_>, young: bool) -> Check {
+pub fn check(
+    model: &Model,
+    proposed: &Proposed,
+    arrived: Option<&Arrived>,
+    txn: &Txn<'_>,
+    young: bool,
+) -> Check {
     let header = &proposed.header;
-    let Some(arrived) = &proposed.request else {
+    let Some(arrived) = arrived else {
         return own(model, proposed, txn);
     };
     let Some(request) = arrived.request() else { return Ok(()) };
-    let judged = match (&request, txn) {
-        (Request::CloseSession, Txn::CloseSession { .. }) => return Ok(()),
-        _ => judge(model, header, &arrived.caller(), &request),
-    };
+    if fits(model, proposed, arrived, txn) {
+        return Ok(());
+    }
+    let judged = judge(model, header, &arrived.caller(), &request);
     let logged = Judged { op: header.op, body: proposed.body.clone() };
-    if judged != logged && !(young && excused(model, proposed, &request, txn, &logged)) {
+    if !(young && excused(model, proposed, arrived, &request, txn, &logged)) {
         return broken(format!(
             "{} of session {} came of {request:?}\n  logged:   {}\n  expected: {}",
             header.zxid,
@@ -45,17 +51,31 @@ pub fn check(model: &Model, proposed: &Proposed, txn: &Txn<'_>, young: bool) -> 
     Ok(())
 }
 
+/// Whether a transaction is what a request must become.
+pub fn fits(model: &Model, proposed: &Proposed, arrived: &Arrived, txn: &Txn<'_>) -> bool {
+    let header = &proposed.header;
+    match (arrived.request(), txn) {
+        (None, _) => true,
+        (Some(Request::CloseSession), Txn::CloseSession { .. }) => true,
+        (Some(request), _) => {
+            let judged = judge(model, header, &arrived.caller(), &request);
+            judged.op == header.op && judged.body == proposed.body
+        }
+    }
+}
+
 /// Whether a verdict is right under the quotas of a moment before.
 fn excused(
     model: &Model,
     proposed: &Proposed,
+    arrived: &Arrived,
     request: &Request<'_>,
     txn: &Txn<'_>,
     logged: &Judged,
 ) -> bool {
-    let Some(arrived) = proposed.request.as_ref().filter(|_| model.enforces_quotas) else {
+    if !model.enforces_quotas {
         return false;
-    };
+    }
     let mut without = model.clone();
     without.enforces_quotas = false;
     refused(txn) || judge(&without, &proposed.header, &arrived.caller(), request) == *logged
@@ -69,21 +89,26 @@ fn refused(txn: &Txn<'_>) -> bool {
     }
 }
 
-/// What the server does of itself: open sessions, close those that are silent, sweep.
-fn own(model: &Model, proposed: &Proposed, txn: &Txn<'_>) -> Check {
+/// Whether a transaction may be what a server does of itself: open sessions, close those that are
+/// silent, sweep.
+pub fn is_own(model: &Model, proposed: &Proposed, txn: &Txn<'_>) -> bool {
     let header = &proposed.header;
     let known = model.sessions.contains_key(&header.session.0);
-    let right = match txn {
+    match txn {
         Txn::CreateSession { timeout_ms } => *timeout_ms > 0,
         Txn::CloseSession { .. } => known,
         Txn::Delete { path, container: true } => may_sweep(model, path, header.time),
         // A sweep that came too late is logged as the error it is; so is what cannot be read.
         Txn::Error { err } => header.session.0 == 0 || *err == MALFORMED,
         _ => false,
-    };
-    if right {
+    }
+}
+
+fn own(model: &Model, proposed: &Proposed, txn: &Txn<'_>) -> Check {
+    if is_own(model, proposed, txn) {
         return Ok(());
     }
+    let header = &proposed.header;
     let op = OpCode::from_code(header.op);
     broken(format!(
         "{} ({op:?}, session {}, cxid {}, time {}) answers no request: {txn:?}, {:?}",

@@ -9,10 +9,16 @@ use menagerie_core::{
     id::LinkId,
 };
 
-use super::{Ev, World, book::Book, server::guarded};
+use super::{
+    Ev, SECOND, World,
+    book::Book,
+    dials::{self, Caller},
+    guard::guarded,
+    links::name,
+};
 use crate::{
     clock::Clock,
-    net::Owner,
+    net::{End, Place, Side},
     oracle::{Check, Property, Violation},
     probe::Probe,
     rng::{Rng, Subsystem},
@@ -45,7 +51,7 @@ pub struct Actor {
     book: Book,
     auths: BTreeSet<RequestId>,
     /// The links by their name with the client: their name in the world.
-    links: BTreeMap<LinkId, u64>,
+    pub links: BTreeMap<LinkId, u64>,
     /// When a server last answered a request.
     pub answered_at: u64,
     /// The newest zxid that this session was shown.
@@ -59,7 +65,8 @@ impl Actor {
         let healthy = Rng::stream(seed, Subsystem::Health, number as u64);
         let mut seeds = Rng::stream(seed, Subsystem::Client, number as u64);
         let mut clocks = Rng::stream(seed, Subsystem::Clock, 1 + number as u64);
-        let connect = ConnectString { hosts: vec!["server:2181".into()], chroot: String::new() };
+        let hosts = (0..scenario.servers.len()).map(|n| format!("{}:2181", name(n)).into());
+        let connect = ConnectString { hosts: hosts.collect(), chroot: String::new() };
         let config = Config::new(connect, scenario.timeout_ms, seeds.bits());
         Actor {
             machine: Client::new(config.clone()),
@@ -167,12 +174,11 @@ impl World {
     fn compare_watches(&mut self, client: usize) -> Check {
         let actor = &self.clients[client];
         let Some(name) = actor.links.values().next_back() else { return Ok(()) };
-        let (Some(link), Some(ghost)) =
-            (self.links.get(name), self.oracles.ghost.links.get(&LinkId(*name)))
-        else {
-            return Ok(());
-        };
-        let server = self.server.is_idle() && ghost.is_quiet();
+        let Some(link) = self.links.get(name) else { return Ok(()) };
+        let End::Server(server) = link.end(Side::Acceptor) else { return Ok(()) };
+        let ghost = self.oracles.ghost.replicas[server].links.get(&LinkId(*name));
+        let Some(ghost) = ghost else { return Ok(()) };
+        let server = self.servers[server].is_idle() && ghost.is_quiet();
         let quiet = actor.asked.is_empty() && link.is_quiet() && server;
         if actor.over || actor.closing || actor.links.len() != 1 || !quiet {
             return Ok(());
@@ -220,21 +226,6 @@ impl World {
         }
     }
 
-    pub(super) fn dialled(&mut self, client: usize, link: u64) -> Check {
-        let theirs = LinkId(link);
-        let actor = &mut self.clients[client];
-        actor.dials += 1;
-        let ordinal = (client as u64) << 32 | actor.dials;
-        let mut chance = Rng::stream(self.seed, Subsystem::Link, ordinal);
-        let listens = self.server.serving || (self.server.node.is_some() && chance.one_in(3));
-        if !listens || self.now < self.refused_until {
-            return self.client_turn(client, Input::LinkDown { link: theirs });
-        }
-        let name = self.open_link(Owner::Client(client, theirs), chance);
-        self.clients[client].links.insert(theirs, name);
-        self.client_turn(client, Input::LinkUp { link: theirs })
-    }
-
     /// One input and a flush of a client, and what comes of it.
     pub(super) fn client_turn(&mut self, client: usize, input: Input<'_>) -> Check {
         let actor = &mut self.clients[client];
@@ -261,10 +252,14 @@ impl World {
 
     fn client_effect(&mut self, client: usize, effect: &Effect, fx: &Effects) -> Check {
         match effect {
-            Effect::Dial { link, .. } => {
-                let pace = self.link_pace();
-                let wait = 2 * pace.base + self.clients[client].seeds.wait(pace.jitter);
-                self.after(wait, Ev::Dialled { client, link: link.0 });
+            Effect::Dial { link, host } => {
+                let to = dials::host(host).expect("a configured host");
+                let pace = self.link_pace(Place::Client(client), Place::Server(to));
+                let actor = &mut self.clients[client];
+                actor.dials += 1;
+                let ordinal = (client as u64) << 32 | actor.dials;
+                let wait = 2 * pace.base + actor.seeds.wait(pace.jitter);
+                self.dial(Caller::Client { client, link: *link }, to, 30 * SECOND, ordinal, wait);
             }
             Effect::Send { link, bytes } => {
                 if let Some(name) = self.clients[client].links.get(link) {
@@ -273,7 +268,7 @@ impl World {
             }
             Effect::HangUp { link } => {
                 if let Some(name) = self.clients[client].links.remove(link) {
-                    self.client_hangs_up(name);
+                    self.close(name, Side::Dialler);
                 }
             }
             Effect::State(state) => self.client_state(client, *state),

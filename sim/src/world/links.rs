@@ -1,158 +1,77 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What happens on links: bytes leave, arrive, are held back; either end goes.
 
-use menagerie_core::{client, id::LinkId, time::Now};
+use menagerie_core::{client, id::LinkId, io::Port, time::Now};
 
-use super::{
-    Ev, SECOND, World,
-    server::{In, address},
-};
+use super::{Ev, SECOND, World, input::In};
 use crate::{
-    net::{Link, Owner, Pace},
+    net::{End, Link, Pace, Place, Side},
     oracle::Check,
     probe::Probe,
     rng::Rng,
 };
 
 impl World {
-    pub(super) fn link_pace(&self) -> Pace {
-        let pace = self.scenario.net;
+    /// How fast a new link between two machines is.
+    pub(super) fn link_pace(&self, from: Place, to: Place) -> Pace {
+        let mut pace = self.scenario.net;
+        pace.base += self.scenario.distance(from, to);
         if self.now < self.slow_net_until {
             return Pace { base: pace.base * 20, jitter: pace.jitter * 50 + 20_000, ..pace };
         }
         pace
     }
 
-    /// Opens a link to the server, which hears of it.
-    pub(super) fn open_link(&mut self, owner: Owner, chance: Rng) -> u64 {
+    /// Until when nothing gets from one machine to another.
+    pub(super) fn cut_until(&self, from: Place, to: Place) -> u64 {
+        self.cuts.get(&(from, to)).copied().unwrap_or(0)
+    }
+
+    /// Opens a link to a server; its ends hear of it from the caller.
+    pub(super) fn open_link(&mut self, from: End, to: usize, port: Port, chance: Rng) -> u64 {
         let name = self.next_link;
         self.next_link += 1;
-        let limit = self.scenario.config.requests.max_buffer;
-        self.links.insert(name, Link::new(owner, self.link_pace(), limit, chance));
-        self.input(In::LinkUp { link: LinkId(name), peer: address(owner, name) });
+        let ends = [from, End::Server(to)];
+        let pace = self.link_pace(from.place(), Place::Server(to));
+        let config = &self.scenario.servers[to];
+        self.links.insert(name, Link::new(ends, port, pace, config, chance));
         name
     }
 
-    /// Sends bytes towards the server.
+    /// Sends bytes of a client or a stranger towards the server.
     pub(super) fn client_sends(&mut self, name: u64, bytes: &[u8]) {
-        let pace = self.link_pace();
-        let Some(link) = self.links.get_mut(&name) else { return };
-        let times = link.send(self.now, bytes, pace);
-        for at in times {
-            self.at(at, Ev::Up { link: name });
+        let Some(link) = self.links.get(&name) else { return };
+        let (from, to) = (link.end(Side::Dialler).place(), link.end(Side::Acceptor).place());
+        let pace = self.link_pace(from, to);
+        let link = self.links.get_mut(&name).expect("it was there");
+        for at in link.send(Side::Dialler, self.now, bytes, pace) {
+            self.at(at, Ev::Arrive { link: name, from: Side::Dialler });
         }
     }
 
-    /// The client's end is closed: the server hears of it behind all bytes.
-    pub(super) fn client_hangs_up(&mut self, name: u64) {
+    /// An end is closed: the other hears of it behind all bytes.
+    pub(super) fn close(&mut self, name: u64, side: Side) {
         let Some(link) = self.links.get_mut(&name) else { return };
-        link.up.ended = true;
-        link.deserted = true;
+        link.close(side);
         let wait = 1 + link.pace.base;
-        self.after(wait, Ev::Up { link: name });
-        self.after(3 * SECOND, Ev::End { link: name });
+        self.after(wait, Ev::Arrive { link: name, from: side });
+        self.after(5 * SECOND, Ev::End { link: name });
     }
 
-    pub(super) fn arrives_up(&mut self, name: u64) {
+    /// Bytes that an end sent may have arrived.
+    pub(super) fn arrive(&mut self, name: u64, from: Side) -> Check {
         loop {
-            let Some(link) = self.links.get_mut(&name) else { return };
-            match link.up.arrive(self.now) {
-                Ok(piece) if link.paused => link.unread.push_back(piece),
-                Ok(piece) => self.read(name, &piece),
-                Err(Some(at)) => return self.at(at, Ev::Up { link: name }),
-                Err(None) => break,
-            }
-        }
-        let link = &self.links[&name];
-        let all_read = link.up.is_empty() && link.unread.is_empty();
-        if link.up.ended && all_read {
-            self.forget_link(name);
-        }
-    }
-
-    fn read(&mut self, name: u64, piece: &[u8]) {
-        let Some(link) = self.links.get_mut(&name) else { return };
-        let mut frames = Vec::new();
-        link.framer.push(piece, |frame| frames.push(In::of(LinkId(name), &frame)));
-        if link.framer.held() > 0 {
-            self.tally.hit(Probe::FrameCut);
-        }
-        for frame in frames {
-            match &frame {
-                In::Word { .. } => self.tally.hit(Probe::WordAnswered),
-                In::Oversized { .. } => self.tally.hit(Probe::OversizedAnswered),
-                _ => {}
-            }
-            self.input(frame);
-        }
-    }
-
-    pub(super) fn pause(&mut self, link: LinkId, paused: bool) {
-        let Some(state) = self.links.get_mut(&link.0) else { return };
-        state.paused = paused;
-        if !paused {
-            for piece in std::mem::take(&mut state.unread) {
-                self.read(link.0, &piece);
-            }
-            self.arrives_up(link.0);
-        }
-    }
-
-    pub(super) fn server_sends(&mut self, link: LinkId, bytes: &[u8], now: Now) -> Check {
-        self.rolling.mix(link.0);
-        self.rolling.bytes(bytes);
-        self.note(|_| format!("server sends {} bytes on {}", bytes.len(), link.0));
-        let at = self.now;
-        self.oracles.sends(link, bytes, at, now)?;
-        if let Some(state) = self.links.get_mut(&link.0) {
-            state.unsent.extend(bytes);
-            self.pump(link.0);
-        }
-        Ok(())
-    }
-
-    fn pump(&mut self, name: u64) {
-        let Some(link) = self.links.get_mut(&name) else { return };
-        let (bytes, times) = link.pump(self.now);
-        for at in times {
-            self.at(at, Ev::Down { link: name });
-        }
-        if bytes > 0 {
-            self.input(In::Drained { link: LinkId(name), bytes });
-        }
-    }
-
-    pub(super) fn server_hangs_up(&mut self, link: LinkId) -> Check {
-        self.note(|_| format!("server hangs up on {}", link.0));
-        self.oracles.hangs_up(link);
-        if let Some(state) = self.links.get_mut(&link.0) {
-            state.hung_up = true;
-            self.after(5 * SECOND, Ev::End { link: link.0 });
-        }
-        self.end_when_out(link.0)
-    }
-
-    pub(super) fn arrives_down(&mut self, name: u64) -> Check {
-        loop {
-            let Some(link) = self.links.get_mut(&name) else { return Ok(()) };
-            match link.down.arrive(self.now) {
+            let Some(link) = self.links.get(&name) else { return Ok(()) };
+            let (source, end) = (link.end(from).place(), link.end(from.other()));
+            let open_at = self.cut_until(source, end.place());
+            let link = self.links.get_mut(&name).expect("it was there");
+            match link.from(from).stream.arrive(self.now, open_at) {
                 Ok(piece) => {
-                    if let Some(later) = link.later.take() {
-                        self.client_sends(name, &later);
-                        self.pump(name);
-                        continue;
-                    }
-                    let deserted = link.deserted;
-                    if let Owner::Client(client, link) = link.owner
-                        && !deserted
-                    {
-                        let input = client::Input::Bytes { link, bytes: &piece };
-                        self.client_turn(client, input)?;
-                    }
-                    self.pump(name);
+                    self.take(name, from, end, piece)?;
+                    self.pump(name, from);
                 }
                 Err(Some(at)) => {
-                    self.at(at, Ev::Down { link: name });
+                    self.at(at, Ev::Arrive { link: name, from });
                     break;
                 }
                 Err(None) => break,
@@ -161,56 +80,170 @@ impl World {
         self.end_when_out(name)
     }
 
-    /// A link that the server hung up on ends when everything is out.
-    fn end_when_out(&mut self, name: u64) -> Check {
-        let Some(link) = self.links.get(&name) else { return Ok(()) };
-        if link.hung_up && link.unsent.is_empty() && link.down.is_empty() {
-            return self.reset(name);
+    /// A piece arrived at the end across from `from`.
+    fn take(&mut self, name: u64, from: Side, end: End, piece: Vec<u8>) -> Check {
+        let link = self.links.get_mut(&name).expect("the link it came on");
+        if !link.hears(from.other()) {
+            // The system of a machine that came back knows nothing of the link.
+            let back = matches!(end, End::Server(n) if self.servers[n].node.is_some());
+            if link.is_dead(from.other()) && back {
+                let wait = 1 + link.pace.base;
+                self.after(wait, Ev::End { link: name });
+            }
+            return Ok(());
+        }
+        match end {
+            End::Server(_) if link.from(from).paused => link.from(from).unread.push_back(piece),
+            End::Server(_) => self.read(name, from, &piece),
+            End::Client(client, link) => {
+                return self.client_turn(client, client::Input::Bytes { link, bytes: &piece });
+            }
+            End::Rude => {
+                if let Some(later) = link.later.take() {
+                    self.client_sends(name, &later);
+                }
+            }
         }
         Ok(())
+    }
+
+    /// A server reads what an end sent.
+    fn read(&mut self, name: u64, from: Side, piece: &[u8]) {
+        let Some(link) = self.links.get_mut(&name) else { return };
+        let End::Server(server) = link.end(from.other()) else { return };
+        let (port, mut frames) = (link.port, Vec::new());
+        link.from(from).read(piece, |frame| frames.push(In::of(LinkId(name), &frame)));
+        if link.from(from).held() > 0 {
+            self.tally.hit(match port {
+                Port::Client => Probe::FrameCut,
+                Port::Election | Port::Quorum => Probe::PeerFrameCut,
+            });
+        }
+        for frame in frames {
+            match &frame {
+                In::Word { .. } => self.tally.hit(Probe::WordAnswered),
+                In::Oversized { .. } => self.tally.hit(Probe::OversizedAnswered),
+                _ => {}
+            }
+            self.input(server, frame);
+        }
+    }
+
+    pub(super) fn pause(&mut self, server: usize, link: LinkId, paused: bool) -> Check {
+        let Some(state) = self.links.get_mut(&link.0) else { return Ok(()) };
+        let from = state.side_of(server).expect("a server pauses its own links").other();
+        state.from(from).paused = paused;
+        if paused {
+            return Ok(());
+        }
+        for piece in std::mem::take(&mut state.from(from).unread) {
+            self.read(link.0, from, &piece);
+        }
+        self.arrive(link.0, from)
+    }
+
+    pub(super) fn server_sends(
+        &mut self,
+        server: usize,
+        link: LinkId,
+        bytes: &[u8],
+        now: Now,
+    ) -> Check {
+        self.rolling.mix(link.0);
+        self.rolling.bytes(bytes);
+        self.note(|_| format!("{} sends {} bytes on {}", name(server), bytes.len(), link.0));
+        let Some(state) = self.links.get_mut(&link.0) else { return Ok(()) };
+        let side = state.side_of(server).expect("its own link");
+        state.from(side).unsent.extend(bytes);
+        self.oracles.sends(server, link, bytes, self.now, now)?;
+        self.pump(link.0, side);
+        Ok(())
+    }
+
+    /// Moves what fits of what a server sent into the network.
+    fn pump(&mut self, name: u64, side: Side) {
+        let Some(link) = self.links.get_mut(&name) else { return };
+        let (bytes, times) = link.pump(side, self.now);
+        let end = link.end(side);
+        for at in times {
+            self.at(at, Ev::Arrive { link: name, from: side });
+        }
+        if let End::Server(server) = end
+            && bytes > 0
+        {
+            self.input(server, In::Drained { link: LinkId(name), bytes });
+        }
+    }
+
+    pub(super) fn server_hangs_up(&mut self, server: usize, link: LinkId) -> Check {
+        self.note(|_| format!("{} hangs up on {}", name(server), link.0));
+        self.oracles.hangs_up(server, link);
+        if let Some(side) = self.links.get(&link.0).and_then(|link| link.side_of(server)) {
+            self.close(link.0, side);
+        }
+        self.end_when_out(link.0)
+    }
+
+    /// A link that was hung up on ends when everything is out.
+    fn end_when_out(&mut self, name: u64) -> Check {
+        if self.links.get(&name).is_some_and(Link::is_over) { self.reset(name) } else { Ok(()) }
     }
 
     /// Both ends hear that the link is gone; a beginning of what is on its way still arrives.
     pub(super) fn reset(&mut self, name: u64) -> Check {
         let Some(link) = self.links.get_mut(&name) else { return Ok(()) };
-        let (up, down) = link.cut();
-        let (owner, deserted, paused) = (link.owner, link.deserted, link.paused);
-        if !up.is_empty() && !paused {
-            self.read(name, &up);
-        }
-        let cut_within = self.links.get(&name).is_some_and(|link| link.framer.held() > 0);
-        if cut_within {
-            self.tally.hit(Probe::ResetMidFrame);
-        }
-        self.forget_link(name);
-        if let Owner::Client(client, link) = owner
-            && !deserted
-        {
-            if !down.is_empty() {
-                self.client_turn(client, client::Input::Bytes { link, bytes: &down })?;
+        let left = link.cut();
+        for (from, bytes) in Side::BOTH.into_iter().zip(&left) {
+            let Some(link) = self.links.get_mut(&name) else { return Ok(()) };
+            if link.hears(from.other()) && !link.from(from).paused && !bytes.is_empty() {
+                let end = link.end(from.other());
+                self.take(name, from, end, bytes.clone())?;
             }
-            self.client_turn(client, client::Input::LinkDown { link })?;
+        }
+        let Some(mut link) = self.links.remove(&name) else { return Ok(()) };
+        if link.ways().iter().any(|way| way.held() > 0) {
+            self.tally.hit(match link.port {
+                Port::Client => Probe::ResetMidFrame,
+                Port::Election | Port::Quorum => Probe::PeerResetMidFrame,
+            });
+        }
+        self.note(|_| format!("link {name} is gone"));
+        self.tell_gone(&link, name)
+    }
+
+    /// Tells both ends that a link is gone, if they are there and did not hang up themselves. A
+    /// server hears of the end of its own hang-up, too.
+    fn tell_gone(&mut self, link: &Link, name: u64) -> Check {
+        for side in Side::BOTH.into_iter().filter(|side| !link.is_dead(*side)) {
+            match link.end(side) {
+                End::Server(server) => self.input(server, In::LinkDown { link: LinkId(name) }),
+                End::Client(client, link_there) if link.hears(side) => {
+                    self.client_turn(client, client::Input::LinkDown { link: link_there })?;
+                }
+                End::Client(..) | End::Rude => {}
+            }
         }
         Ok(())
     }
 
-    /// The server hears that a link is gone.
-    fn forget_link(&mut self, name: u64) {
-        if self.links.remove(&name).is_some() {
-            self.note(|_| format!("link {name} is gone"));
-            self.input(In::LinkDown { link: LinkId(name) });
-        }
-    }
-
-    /// The server is gone: clients hear of it at once from its system, or never from a dead one.
-    pub(super) fn server_is_gone(&mut self, silent: bool) -> Check {
-        for (name, link) in std::mem::take(&mut self.links) {
-            let Owner::Client(client, theirs) = link.owner else { continue };
-            if !link.deserted && !silent {
+    /// A server is gone: the others hear of it at once from its system, or nothing from a dead one.
+    pub(super) fn server_is_gone(&mut self, server: usize, silent: bool) -> Check {
+        let names: Vec<u64> = self.links.keys().copied().collect();
+        for name in names {
+            let Some(link) = self.links.get_mut(&name) else { continue };
+            let Some(side) = link.side_of(server) else { continue };
+            link.bury(side);
+            if !silent || !link.hears(side.other()) {
+                let link = self.links.remove(&name).expect("it is there");
                 self.note(|_| format!("link {name} breaks"));
-                self.client_turn(client, client::Input::LinkDown { link: theirs })?;
+                self.tell_gone(&link, name)?;
             }
         }
         Ok(())
     }
+}
+
+/// A server's name, for people and in configurations.
+pub fn name(server: usize) -> String {
+    format!("s{}", server + 1)
 }

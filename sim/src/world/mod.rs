@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A world: one server core, its disk and clocks, the network, and clients, in virtual time.
+//! A world: server cores with their disks and clocks, the network, and clients, in virtual time. A
+//! server alone is an ensemble of one.
 //!
 //! Everything that happens is an event of one queue, ordered by time and then by age; time jumps to
 //! the next one, so idle time is free. A world is plain data: it can be cloned and run twice.
 //!
 //! ```text
-//! clients --bytes--> links --frames--> inbox --turn--> node --effects--> links, disk
-//!                                        ^------ completions, timers ------'
+//! clients --bytes--> links --frames--> inbox --turn--> node --effects--> links, dials, disk
+//!                      ^                 ^------ completions, timers ------'   |
+//!                      `------------------ bytes to other servers -------------'
 //! ```
 
 mod book;
 mod clients;
+mod dials;
+mod guard;
+mod input;
 mod links;
 mod rolling;
 mod rot;
@@ -23,12 +28,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use menagerie_core::id::LaneId;
 
-pub use self::rolling::Rolling;
-use self::{clients::Actor, rot::Rotten, script::Script, server::Process};
+use self::{clients::Actor, dials::Call, script::Script, server::Server};
+pub use self::{links::name, rolling::Rolling};
 use crate::{
-    disk::Disk,
     faults::Climate,
-    net::Link,
+    net::{Link, Place, Side},
     oracle::{Check, Oracles, Property, Violation, progress},
     rng::{Rng, Subsystem},
     scenario::{self, Knob, Scenario, proofs},
@@ -50,22 +54,20 @@ const HEALS: u64 = 30 * SECOND;
 /// Something that happens at a time.
 #[derive(Clone, Debug)]
 enum Ev {
-    /// The server's process starts.
-    Start { life: u32 },
-    /// The server handles its inbox.
-    Turn { life: u32 },
-    /// The server's timer is due.
-    Timer { life: u32 },
+    /// A server's process starts.
+    Start { server: usize, life: u32 },
+    /// A server handles its inbox.
+    Turn { server: usize, life: u32 },
+    /// A server's timer is due.
+    Timer { server: usize, life: u32 },
     /// A file operation ends.
-    Disk { life: u32, lane: LaneId },
-    /// Bytes may have arrived at the server.
-    Up { link: u64 },
-    /// Bytes may have arrived at the client.
-    Down { link: u64 },
+    Disk { server: usize, life: u32, lane: LaneId },
+    /// Bytes that one end of a link sent may have arrived at the other.
+    Arrive { link: u64, from: Side },
     /// A link's end is noticed, whatever is still on its way.
     End { link: u64 },
     /// A dial is answered.
-    Dialled { client: usize, link: u64 },
+    Dialled(Call),
     /// A client's timer may be due.
     ClientTimer { client: usize },
     /// A client decides what it wants; due at the time that a trace names it by.
@@ -92,17 +94,15 @@ pub struct World {
     now: u64,
     queue: BTreeMap<(u64, u64), Ev>,
     queued: u64,
-    server: Process,
-    disk: Disk,
+    servers: Vec<Server>,
     links: BTreeMap<u64, Link>,
     next_link: u64,
     clients: Vec<Actor>,
     oracles: Oracles,
     nature: Vec<Knob>,
     script: Script,
-    turns: Rng,
-    rotten: Option<Rotten>,
-    refused_until: u64,
+    /// Until when nothing gets from one machine to another.
+    cuts: BTreeMap<(Place, Place), u64>,
     slow_net_until: u64,
     /// When all faults are to end: once it has suffered enough, or when a trace says so.
     heals: Option<u64>,
@@ -111,9 +111,14 @@ pub struct World {
 }
 
 impl World {
-    /// The world of a seed, before its first event. The hash key must not matter.
-    pub fn new(seed: u64, hash_key: (u64, u64)) -> World {
-        let nature = scenario::draw(&mut Rng::stream(seed, Subsystem::Scenario, 0));
+    /// The world of a seed, of so many servers or of as many as are drawn, before its first event.
+    /// The hash key must not matter.
+    pub fn new(seed: u64, hash_key: (u64, u64), servers: Option<u32>) -> World {
+        let mut nature = scenario::draw(&mut Rng::stream(seed, Subsystem::Scenario, 0));
+        nature.extend(scenario::draw_ensemble(
+            &mut Rng::stream(seed, Subsystem::Scenario, 2),
+            servers.or(Some(1)),
+        ));
         let climate = Climate::draw(&mut Rng::stream(seed, Subsystem::Scenario, 1));
         let script = Script::drawn(climate, Rng::stream(seed, Subsystem::Faults, 0));
         World::begin(seed, hash_key, nature, script, None)
@@ -134,9 +139,9 @@ impl World {
         heals: Option<u64>,
     ) -> World {
         let scenario = Scenario::of(&nature);
-        let mut disk = Disk::new(Rng::stream(seed, Subsystem::Disk, 0), scenario.disk);
-        disk.fs.one_folder = scenario.config.data_dir == scenario.config.data_log_dir;
-        let tick = u64::from(scenario.config.tick_time_ms);
+        let servers: Vec<Server> = (0..scenario.servers.len())
+            .map(|number| Server::new(number, seed, hash_key, &scenario))
+            .collect();
         let clients = (0..scenario.clients).map(|n| Actor::new(seed, n, &scenario)).collect();
         let mut world = World {
             seed,
@@ -145,31 +150,29 @@ impl World {
             now: 0,
             queue: BTreeMap::new(),
             queued: 0,
-            server: Process::new(seed, hash_key),
-            disk,
+            oracles: Oracles::new(&scenario, proofs()),
+            servers,
             links: BTreeMap::new(),
             next_link: 1,
             clients,
-            oracles: Oracles::new(tick, proofs()),
             nature,
             script,
-            turns: Rng::stream(seed, Subsystem::Turns, 0),
-            rotten: None,
-            refused_until: 0,
+            cuts: BTreeMap::new(),
             slow_net_until: 0,
             heals,
             healed_at: None,
             story: None,
             scenario,
         };
-        world.at(0, Ev::Start { life: 1 });
+        for server in 0..world.servers.len() {
+            world.at(0, Ev::Start { server, life: 1 });
+        }
         for client in 0..world.clients.len() {
             world.at(1_000 + client as u64, Ev::ClientTimer { client });
             if let Some(due) = world.script.first_act(client) {
                 world.at(due, Ev::ClientWork { client, due });
             }
         }
-        world.oracles.ghost.model.enforces_quotas = world.scenario.config.security.enforce_quota;
         if let Some(due) = world.script.first_fault() {
             world.at(due, Ev::Strike { due });
         }
@@ -250,14 +253,13 @@ impl World {
 
     fn happen(&mut self, event: Ev) -> Check {
         match event {
-            Ev::Start { life } => self.start(life),
-            Ev::Turn { life } => return self.turn(life),
-            Ev::Timer { life } => self.timer(life),
-            Ev::Disk { life, lane } => self.disk_ends(life, lane),
-            Ev::Up { link } => self.arrives_up(link),
-            Ev::Down { link } => return self.arrives_down(link),
+            Ev::Start { server, life } => self.start(server, life),
+            Ev::Turn { server, life } => return self.turn(server, life),
+            Ev::Timer { server, life } => self.timer(server, life),
+            Ev::Disk { server, life, lane } => self.disk_ends(server, life, lane),
+            Ev::Arrive { link, from } => return self.arrive(link, from),
             Ev::End { link } => return self.reset(link),
-            Ev::Dialled { client, link } => return self.dialled(client, link),
+            Ev::Dialled(call) => return self.dialled(&call),
             Ev::ClientTimer { client } => return self.client_timer(client),
             Ev::ClientWork { client, due } => return self.client_work(client, due),
             Ev::ClientHealthy { client } => return self.client_healthy(client),

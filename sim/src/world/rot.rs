@@ -33,21 +33,22 @@ pub struct Rotten {
 
 impl World {
     /// The server dies, and a bit flips before it starts again.
-    pub(super) fn rot(&mut self, file: u32, place: u64, bit: u8) -> Check {
-        if self.rotten.is_some() {
+    pub(super) fn rot(&mut self, server: usize, file: u32, place: u64, bit: u8) -> Check {
+        if self.servers[server].rotten.is_some() {
             return Ok(());
         }
-        self.die(Death::Kill)?;
-        let Some(spot) = spot(&self.disk.fs, file, place) else { return Ok(()) };
+        self.die(server, Death::Kill)?;
+        let machine = &mut self.servers[server];
+        let Some(spot) = spot(&machine.disk.fs, file, place) else { return Ok(()) };
+        machine.disk.fs.rot(spot.inode, spot.offset, bit);
+        machine.rotten = Some(spot.clone());
         self.note(|_| format!("bit {bit} of byte {} of {} rots", spot.offset, spot.name));
-        self.disk.fs.rot(spot.inode, spot.offset, bit);
-        self.rotten = Some(spot);
         Ok(())
     }
 
     /// The server told something: perhaps of the rot, or that it came up in spite of it.
-    pub(super) fn judge_rot(&mut self, event: &Event) -> Check {
-        let Some(rotten) = &mut self.rotten else { return Ok(()) };
+    pub(super) fn judge_rot(&mut self, server: usize, event: &Event) -> Check {
+        let Some(rotten) = &mut self.servers[server].rotten else { return Ok(()) };
         match event {
             Event::Note { text, .. } if text.contains(&rotten.name) => {
                 rotten.named = true;
@@ -62,7 +63,7 @@ impl World {
             }
             Event::Recovered { .. } => {
                 self.tally.hit(Probe::RotPassed);
-                self.restore();
+                self.restore(server);
             }
             _ => {}
         }
@@ -71,8 +72,8 @@ impl World {
 
     /// The server stopped on its data directory: whether the rot is why. If so, it must say where,
     /// and the operator restores the file.
-    pub(super) fn stopped_by_rot(&mut self, why: &str) -> Result<bool, Violation> {
-        let Some(rotten) = &self.rotten else { return Ok(false) };
+    pub(super) fn stopped_by_rot(&mut self, server: usize, why: &str) -> Result<bool, Violation> {
+        let Some(rotten) = &self.servers[server].rotten else { return Ok(false) };
         let named = rotten.named || why.contains(&rotten.name) || rotten.name == MARK;
         if !named {
             let Rotten { name, offset, .. } = rotten;
@@ -81,13 +82,14 @@ impl World {
             return Err(Violation::new(Property::Rot, what));
         }
         self.tally.hit(Probe::RotStopped);
-        self.restore();
+        self.restore(server);
         Ok(true)
     }
 
-    fn restore(&mut self) {
-        if let Some(rotten) = self.rotten.take() {
-            self.disk.fs.restore(rotten.inode, rotten.offset, rotten.was);
+    fn restore(&mut self, server: usize) {
+        let machine = &mut self.servers[server];
+        if let Some(rotten) = machine.rotten.take() {
+            machine.disk.fs.restore(rotten.inode, rotten.offset, rotten.was);
         }
     }
 }

@@ -2,26 +2,34 @@
 //! Strangers who send what no client would.
 
 use menagerie_core::{
-    id::{SessionId, Zxid},
+    id::{LinkId, SessionId, Zxid},
+    io::Port,
     jute::{Record, begin_frame, end_frame},
     proto::{Acl, ConnectRequest, Create, CreateKind, Request, RequestHeader},
     session::password,
 };
 
-use super::{Ev, SECOND, World};
+use super::{
+    Ev, SECOND, World,
+    input::{In, address},
+};
 use crate::{
-    net::Owner,
+    net::{End, Side},
     probe::Probe,
     rng::{Rng, Subsystem},
 };
 
 impl World {
-    pub(super) fn be_rude(&mut self, kind: u8, chance: u64) {
-        if !self.server.serving {
+    pub(super) fn be_rude(&mut self, server: usize, kind: u8, chance: u64) {
+        if !self.servers[server].serving {
             return;
         }
         let mut rng = Rng::stream(chance, Subsystem::Rude, 0);
-        let link = self.open_link(Owner::Rude, Rng::stream(chance, Subsystem::Rude, 1));
+        let own = Rng::stream(chance, Subsystem::Rude, 1);
+        let link = self.open_link(End::Rude, server, Port::Client, own);
+        let (name, peer) = (LinkId(link), address(End::Rude, link));
+        let up = In::LinkUp { link: name, port: Port::Client, peer, dialled: None };
+        self.input(server, up);
         let first = match kind {
             0..=5 => self.rude_at_once(kind, &mut rng),
             _ => {
@@ -46,7 +54,7 @@ impl World {
             }
             1 => {
                 self.tally.hit(Probe::ZxidAhead);
-                greet(0, self.oracles.ghost.last + 1_000, &[0; 16])
+                greet(0, self.oracles.ghost.newest() + 1_000, &[0; 16])
             }
             2 => vec![0xff; 4],
             3 => {
@@ -103,7 +111,7 @@ impl World {
     /// Asks for much and takes nothing.
     fn never_reads(&mut self, link: u64, out: &mut Vec<u8>) {
         if let Some(link) = self.links.get_mut(&link) {
-            link.window = 600;
+            link.from(Side::Acceptor).window = 600;
         }
         for xid in 1..100 {
             let mut body = Vec::new();

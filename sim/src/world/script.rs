@@ -28,7 +28,7 @@ pub struct Script {
 #[derive(Clone)]
 enum Source {
     Drawn { climate: Climate, faults: Box<Rng> },
-    Told { faults: VecDeque<(u64, Fault)>, acts: Vec<VecDeque<(u64, Act)>> },
+    Told { faults: VecDeque<(u64, usize, Fault)>, acts: Vec<VecDeque<(u64, Act)>> },
 }
 
 impl Script {
@@ -42,7 +42,9 @@ impl Script {
         let (mut faults, mut acts) = (VecDeque::new(), vec![VecDeque::new(); clients]);
         for step in steps {
             match &step.decision {
-                Decision::Fault { fault, .. } => faults.push_back((step.at, *fault)),
+                Decision::Fault { server, fault } => {
+                    faults.push_back((step.at, *server as usize, *fault));
+                }
                 Decision::Act { client, act } => {
                     if let Some(acts) = acts.get_mut(*client as usize) {
                         acts.push_back((step.at, act.clone()));
@@ -67,7 +69,7 @@ impl Script {
     pub fn first_fault(&self) -> Option<u64> {
         match &self.source {
             Source::Drawn { climate, .. } => (climate.every > 0).then_some(FIRST_FAULT),
-            Source::Told { faults, .. } => faults.front().map(|(at, _)| *at),
+            Source::Told { faults, .. } => faults.front().map(|(at, ..)| *at),
         }
     }
 
@@ -79,20 +81,33 @@ impl Script {
         }
     }
 
-    /// The fault that was due at `due`, and when the next one is.
-    pub fn fault(&mut self, due: u64, now: u64) -> Option<(Fault, Option<u64>)> {
+    /// The fault that was due at `due`, at which of so many servers it strikes, and when the next
+    /// one is. Whoever leads is struck more often than the others.
+    pub fn fault(
+        &mut self,
+        due: u64,
+        now: u64,
+        servers: usize,
+        leader: Option<usize>,
+    ) -> Option<(usize, Fault, Option<u64>)> {
         let taken = match &mut self.source {
             Source::Drawn { climate, faults } => {
                 let next = now + 1 + faults.wait(climate.every);
                 let family = climate.pick(faults)?;
-                (Fault::draw(family, faults), Some(next))
+                let fault = Fault::draw(family, faults);
+                let server = match leader {
+                    _ if servers == 1 => 0,
+                    Some(leader) if faults.one_in(3) => leader,
+                    _ => faults.index(servers),
+                };
+                (server, fault, Some(next))
             }
             Source::Told { faults, .. } => {
-                let (_, fault) = faults.pop_front()?;
-                (fault, faults.front().map(|(at, _)| *at))
+                let (_, server, fault) = faults.pop_front()?;
+                (server, fault, faults.front().map(|(at, ..)| *at))
             }
         };
-        self.keep(due, || Decision::Fault { server: 0, fault: taken.0 });
+        self.keep(due, || Decision::Fault { server: taken.0 as u32, fault: taken.1 });
         Some(taken)
     }
 

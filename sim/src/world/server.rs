@@ -1,50 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The server's process: its inbox, its turns, what becomes of its effects, and its deaths.
+//! A server: its process or its absence, its inbox, its turns, what becomes of its effects, and its
+//! deaths.
 
-use std::{
-    cell::{Cell, RefCell},
-    collections::VecDeque,
-    net::{Ipv4Addr, SocketAddr},
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Once,
-};
+use std::collections::VecDeque;
 
 use menagerie_core::{
+    config::ServerConfig,
     event::Event,
-    id::{AskId, DialId, LaneId, LinkId, OpId},
+    id::{AskId, LaneId},
     io::{Effect, Effects, Exit, Frame, Input, Port, Question},
     node::{Node, Setup},
     serve::Facts,
     time::Now,
 };
 
-use super::{Ev, SECOND, World};
+use super::{
+    Ev, SECOND, World,
+    dials::{self, Caller},
+    guard::guarded,
+    input::{In, show_frame, show_op},
+    links::name,
+    rot::Rotten,
+};
 use crate::{
     clock::Clock,
-    disk::{Ended, Keep},
+    disk::{Disk, Keep},
     faults::Family,
-    net::Owner,
+    net::{End, Place, Side},
     oracle::{Check, Property, Violation},
     probe::Probe,
     rng::{Rng, Subsystem},
+    scenario::Scenario,
     zoo::Mutant,
 };
-
-/// What waits for the server's next turn.
-#[derive(Clone, Debug)]
-pub enum In {
-    Time,
-    LinkUp { link: LinkId, peer: SocketAddr },
-    LinkDown { link: LinkId },
-    DialFailed { port: Port, dial: DialId },
-    Packet { link: LinkId, bytes: Vec<u8> },
-    Word { link: LinkId, word: [u8; 4] },
-    Oversized { link: LinkId, len: u32, head: Vec<u8> },
-    Nonsense { link: LinkId, len: i32 },
-    Drained { link: LinkId, bytes: usize },
-    File { op: OpId, ended: Ended },
-    Stop,
-}
 
 /// How a process ends that did not mean to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,14 +41,16 @@ pub enum Death {
     PowerLoss(Keep),
 }
 
-/// The server's process, or its absence.
+/// A server and its machine.
 #[derive(Clone)]
-pub struct Process {
+pub struct Server {
     pub node: Option<Node<Mutant>>,
     pub life: u32,
     pub clock: Clock,
+    pub disk: Disk,
     pub serving: bool,
     pub frozen_until: u64,
+    pub refuses_until: u64,
     pub late: u64,
     pub excused_until: u64,
     /// How many effects more, and then how it dies.
@@ -68,60 +58,68 @@ pub struct Process {
     /// Whether the last life ended without a halt, or a torn tail was cut since.
     pub crashed: bool,
     pub tore: bool,
+    pub rotten: Option<Rotten>,
+    number: usize,
+    config: ServerConfig,
     inbox: VecDeque<In>,
+    turns: Rng,
     turn_due: bool,
     timer_at: u64,
+    dials: u64,
     hash_key: (u64, u64),
     seed: u64,
 }
 
-impl Process {
-    pub fn new(seed: u64, hash_key: (u64, u64)) -> Process {
-        let mut clocks = Rng::stream(seed, Subsystem::Clock, 0);
+impl Server {
+    pub fn new(number: usize, seed: u64, hash_key: (u64, u64), scenario: &Scenario) -> Server {
+        let mut clocks = stream(seed, Subsystem::Clock, number, 0);
         let drift = clocks.between(0, 400) as i64 - 200;
-        Process {
+        let config = scenario.servers[number].clone();
+        let mut disk = Disk::new(stream(seed, Subsystem::Disk, number, 0), scenario.disk);
+        disk.fs.one_folder = config.data_dir == config.data_log_dir;
+        Server {
             node: None,
             life: 0,
             clock: Clock::new(0, clocks.below(SECOND), drift),
+            disk,
             serving: false,
             frozen_until: 0,
+            refuses_until: 0,
             late: 0,
             excused_until: 0,
             doomed: None,
             crashed: false,
             tore: false,
+            rotten: None,
+            number,
+            config,
             inbox: VecDeque::new(),
+            turns: stream(seed, Subsystem::Turns, number, 0),
             turn_due: false,
             timer_at: u64::MAX,
+            dials: 0,
             hash_key,
             seed,
         }
     }
-}
 
-impl Process {
     /// Whether it has handled everything that it was given.
     pub fn is_idle(&self) -> bool {
         self.inbox.is_empty()
     }
-}
 
-impl World {
-    pub(super) fn start(&mut self, life: u32) {
-        if self.server.node.is_some() || life != self.server.life + 1 {
-            return;
-        }
-        let process = &mut self.server;
-        process.life = life;
-        self.disk.reseed(Rng::stream(process.seed, Subsystem::Disk, u64::from(life)));
-        self.turns = Rng::stream(process.seed, Subsystem::Turns, u64::from(life));
-        let mut clocks = Rng::stream(process.seed, Subsystem::Clock, u64::from(life) << 32);
+    /// A new process, which has done nothing yet.
+    fn boot(&mut self, life: u32, now: u64) {
+        let of_life = |subsystem| stream(self.seed, subsystem, self.number, u64::from(life));
+        self.disk.reseed(of_life(Subsystem::Disk));
+        self.turns = of_life(Subsystem::Turns);
+        let seed = of_life(Subsystem::Core).bits();
+        let mut clocks = stream(self.seed, Subsystem::Clock, self.number, u64::from(life) << 32);
         let (origin, drift) = (clocks.below(SECOND), clocks.between(0, 400));
-        process.clock = process.clock.restarted(self.now, origin, drift as i64 - 200);
-        process.serving = false;
-        process.timer_at = u64::MAX;
-        process.turn_due = false;
-        process.inbox.clear();
+        self.clock = self.clock.restarted(now, origin, drift as i64 - 200);
+        (self.life, self.serving, self.turn_due) = (life, false, false);
+        self.timer_at = u64::MAX;
+        self.inbox.clear();
         let facts = Facts {
             version: "3.9.5-menagerie-sim, built on 1970-01-01 00:00 UTC".to_owned(),
             data_dir: "/data/version-2".to_owned(),
@@ -129,138 +127,165 @@ impl World {
             environment: Vec::new(),
             max_files: None,
         };
-        let seed = Rng::stream(process.seed, Subsystem::Core, u64::from(life)).bits();
-        let (config, hash_key) = (self.scenario.config.clone(), process.hash_key);
-        process.node = Some(Node::new(Setup { config, hash_key, seed, facts }));
+        let (config, hash_key) = (self.config.clone(), self.hash_key);
+        self.node = Some(Node::new(Setup { config, hash_key, seed, facts }));
+    }
+}
+
+/// A stream of chance of one server's.
+fn stream(seed: u64, subsystem: Subsystem, server: usize, ordinal: u64) -> Rng {
+    Rng::stream(seed, subsystem, (server as u64) << 56 | ordinal)
+}
+
+impl World {
+    pub(super) fn start(&mut self, server: usize, life: u32) {
+        let machine = &mut self.servers[server];
+        if machine.node.is_some() || life != machine.life + 1 {
+            return;
+        }
+        machine.boot(life, self.now);
         self.tally.lives += 1;
-        self.note(|world| format!("server starts, life {}", world.server.life));
-        self.input(In::Time);
+        self.note(|_| format!("{} starts, life {life}", name(server)));
+        self.input(server, In::Time);
     }
 
     /// Queues an input for the server's next turn.
-    pub(super) fn input(&mut self, input: In) {
-        if self.server.node.is_none() {
+    pub(super) fn input(&mut self, server: usize, input: In) {
+        let machine = &mut self.servers[server];
+        if machine.node.is_none() {
             return;
         }
         if let In::Drained { link, bytes } = &input
-            && let Some(In::Drained { link: last, bytes: sum }) = self.server.inbox.back_mut()
+            && let Some(In::Drained { link: last, bytes: sum }) = machine.inbox.back_mut()
             && last == link
         {
             *sum += bytes;
             return;
         }
-        self.server.inbox.push_back(input);
-        if !self.server.turn_due {
-            self.server.turn_due = true;
-            let at = (self.now + self.scenario.turn).max(self.server.frozen_until);
-            let life = self.server.life;
-            self.at(at, Ev::Turn { life });
+        machine.inbox.push_back(input);
+        if !machine.turn_due {
+            machine.turn_due = true;
+            let at = (self.now + self.scenario.turn).max(machine.frozen_until);
+            let life = machine.life;
+            self.at(at, Ev::Turn { server, life });
         }
     }
 
-    pub(super) fn timer(&mut self, life: u32) {
-        if life == self.server.life && self.server.timer_at == self.now {
-            self.server.timer_at = u64::MAX;
-            self.input(In::Time);
+    pub(super) fn timer(&mut self, server: usize, life: u32) {
+        let machine = &mut self.servers[server];
+        if life == machine.life && machine.timer_at == self.now {
+            machine.timer_at = u64::MAX;
+            self.input(server, In::Time);
         }
     }
 
-    pub(super) fn disk_ends(&mut self, life: u32, lane: LaneId) {
-        if life != self.server.life || self.server.node.is_none() {
+    pub(super) fn disk_ends(&mut self, server: usize, life: u32, lane: LaneId) {
+        let machine = &mut self.servers[server];
+        if life != machine.life || machine.node.is_none() {
             return;
         }
-        let (op, what, ended, next) = self.disk.finish(lane);
+        let (op, what, ended, next) = machine.disk.finish(lane);
         if let Some(wait) = next {
-            self.after(wait, Ev::Disk { life, lane });
+            self.after(wait, Ev::Disk { server, life, lane });
         }
         if ended.is_ok() {
-            self.oracles.done(op);
+            self.oracles.done(server, op);
         } else {
-            self.note(|_| format!("disk: {what:?} fails: {ended:?}"));
+            self.note(|_| format!("{}: {what:?} fails: {ended:?}", name(server)));
         }
         self.rolling.mix(op.0 ^ u64::from(ended.is_ok()) << 63);
-        self.input(In::File { op, ended });
+        self.input(server, In::File { op, ended });
     }
 
-    pub(super) fn turn(&mut self, life: u32) -> Check {
-        if life != self.server.life || self.server.node.is_none() {
+    pub(super) fn turn(&mut self, server: usize, life: u32) -> Check {
+        let machine = &mut self.servers[server];
+        if life != machine.life || machine.node.is_none() {
             return Ok(());
         }
-        if self.now < self.server.frozen_until {
-            self.at(self.server.frozen_until, Ev::Turn { life });
+        if self.now < machine.frozen_until {
+            let at = machine.frozen_until;
+            self.at(at, Ev::Turn { server, life });
             return Ok(());
         }
-        self.server.turn_due = false;
-        let most = self.server.inbox.len().min(self.scenario.batch);
-        let n = if most == 0 { 0 } else { 1 + self.turns.index(most) };
+        machine.turn_due = false;
+        let most = machine.inbox.len().min(self.scenario.batch);
+        let n = if most == 0 { 0 } else { 1 + machine.turns.index(most) };
+        let (now, mut fx) = (machine.clock.now(self.now), Effects::new());
         if n > 3 {
             self.tally.hit(Probe::TurnBatched);
         }
-        let (now, mut fx) = (self.server.clock.now(self.now), Effects::new());
         for _ in 0..n {
-            let input = self.server.inbox.pop_front().expect("it was counted");
-            self.arrives(&input, now);
-            self.handle(&input, now, &mut fx)?;
+            let input = self.servers[server].inbox.pop_front().expect("it was counted");
+            self.arrives(server, &input, now);
+            self.handle(server, &input, now, &mut fx)?;
         }
-        let node = self.server.node.as_mut().expect("it is there");
+        let node = self.servers[server].node.as_mut().expect("it is there");
         guarded(|| node.flush(now, &mut fx))?;
-        self.rolling.mix(fx.steps());
+        self.rolling.mix(fx.steps() ^ (server as u64) << 60);
         let steps = fx.steps();
-        self.execute(fx, now)?;
-        if self.server.node.is_none() || self.server.life != life {
+        self.execute(server, fx, now)?;
+        let machine = &self.servers[server];
+        if machine.node.is_none() || machine.life != life {
             return Ok(());
         }
-        self.oracles.turn(n as u64, steps, now)?;
-        self.arm();
-        if !self.server.inbox.is_empty() && !self.server.turn_due {
-            self.server.turn_due = true;
-            self.after(self.scenario.turn, Ev::Turn { life });
+        self.oracles.turn(server, n as u64, steps, now)?;
+        self.arm(server);
+        let machine = &mut self.servers[server];
+        if !machine.inbox.is_empty() && !machine.turn_due {
+            machine.turn_due = true;
+            self.after(self.scenario.turn, Ev::Turn { server, life });
         }
         Ok(())
     }
 
-    fn arm(&mut self) {
-        let node = self.server.node.as_ref().expect("it is there");
+    fn arm(&mut self, server: usize) {
+        let machine = &mut self.servers[server];
+        let node = machine.node.as_ref().expect("it is there");
         let Some(due) = node.poll_timeout() else { return };
-        let at = (self.server.clock.world(due)).max(self.now + 1) + self.server.late;
-        self.server.late = 0;
-        if at != self.server.timer_at {
-            self.server.timer_at = at;
-            let life = self.server.life;
-            self.at(at, Ev::Timer { life });
+        let at = machine.clock.world(due).max(self.now + 1) + machine.late;
+        machine.late = 0;
+        if at != machine.timer_at {
+            machine.timer_at = at;
+            let life = machine.life;
+            self.at(at, Ev::Timer { server, life });
         }
     }
 
     /// Tells the oracles what is about to be handled.
-    fn arrives(&mut self, input: &In, now: Now) {
+    fn arrives(&mut self, server: usize, input: &In, now: Now) {
         let at = self.now;
         match input {
-            In::LinkUp { link, peer } => self.oracles.link_up(*link, &peer.ip().to_string()),
-            In::LinkDown { link } => self.oracles.link_down(*link),
-            In::Drained { link, bytes } => self.oracles.drained(*link, *bytes),
+            In::LinkUp { link, port: Port::Client, peer, .. } => {
+                self.oracles.link_up(server, *link, &peer.ip().to_string());
+            }
+            In::LinkDown { link } => self.oracles.link_down(server, *link),
+            In::Drained { link, bytes } => self.oracles.drained(server, *link, *bytes),
             _ => {
-                if let Some((link, frame)) = input.frame() {
-                    if let Frame::Packet(bytes) = frame {
-                        self.rolling.bytes(bytes);
-                    }
-                    self.oracles.arrives(link, &frame, at, now);
-                    self.note(|_| format!("server gets on {}: {}", link.0, show_frame(&frame)));
+                let Some((link, frame)) = input.frame() else { return };
+                if let Frame::Packet(bytes) = frame {
+                    self.rolling.bytes(bytes);
                 }
+                let port = self.links.get(&link.0).map_or(Port::Client, |link| link.port);
+                self.oracles.arrives(server, link, &frame, at, now);
+                self.note(|_| {
+                    let shown = show_frame(port, &frame);
+                    format!("{} gets on {}: {shown}", name(server), link.0)
+                });
             }
         }
     }
 
-    fn handle(&mut self, input: &In, now: Now, fx: &mut Effects) -> Check {
-        let node = self.server.node.as_mut().expect("it is there");
+    fn handle(&mut self, server: usize, input: &In, now: Now, fx: &mut Effects) -> Check {
+        let node = self.servers[server].node.as_mut().expect("it is there");
         let borrowed;
         let input = match input {
             In::Time => Input::Time,
-            In::LinkUp { link, peer } => {
-                Input::LinkUp { link: *link, port: Port::Client, peer: *peer, dialled: None }
+            In::LinkUp { link, port, peer, dialled } => {
+                Input::LinkUp { link: *link, port: *port, peer: *peer, dialled: *dialled }
             }
             In::LinkDown { link } => Input::LinkDown { link: *link },
-            In::DialFailed { port, dial } => {
-                Input::DialFailed { port: *port, dial: *dial, why: "nobody else is here".into() }
+            In::DialFailed { port, dial, why } => {
+                Input::DialFailed { port: *port, dial: *dial, why: (*why).to_owned() }
             }
             In::Drained { link, bytes } => Input::Drained { link: *link, bytes: *bytes },
             In::File { op, ended } => {
@@ -276,82 +301,105 @@ impl World {
         guarded(|| node.handle(now, input, fx))
     }
 
-    fn execute(&mut self, mut fx: Effects, now: Now) -> Check {
+    fn execute(&mut self, server: usize, mut fx: Effects, now: Now) -> Check {
         for effect in fx.take_list() {
-            if let Some((left, death)) = &mut self.server.doomed {
+            if let Some((left, death)) = &mut self.servers[server].doomed {
                 if *left == 0 {
                     let death = *death;
                     self.tally.hit(Probe::CrashMidTurn);
-                    return self.die(death);
+                    return self.die(server, death);
                 }
                 *left -= 1;
             }
             match effect {
-                Effect::Send { link, bytes } => self.server_sends(link, &fx.bytes()[bytes], now)?,
-                Effect::Dial { dial, port, .. } => self.input(In::DialFailed { port, dial }),
-                Effect::HangUp { link } => self.server_hangs_up(link)?,
+                Effect::Send { link, bytes } => {
+                    self.server_sends(server, link, &fx.bytes()[bytes], now)?;
+                }
+                Effect::HangUp { link } => self.server_hangs_up(server, link)?,
                 Effect::Pause { link } => {
                     self.tally.hit(Probe::Paused);
-                    self.pause(link, true);
+                    self.pause(server, link, true)?;
                 }
-                Effect::Resume { link } => self.pause(link, false),
-                Effect::File { lane, op, what } => {
-                    self.rolling.mix(op.0);
-                    self.note(|_| format!("disk lane {} op {}: {}", lane.0, op.0, show_op(&what)));
-                    self.oracles.ordered(lane, op, &what)?;
-                    self.watch_files(&what);
-                    if let Some(wait) = self.disk.submit(lane, op, what) {
-                        let life = self.server.life;
-                        self.after(wait, Ev::Disk { life, lane });
-                    }
-                }
+                Effect::Resume { link } => self.pause(server, link, false)?,
+                Effect::Event(event) => self.tells(server, &event, now)?,
+                Effect::Halt { exit, why } => return self.halts(server, exit, &why),
+                Effect::Dial { .. } | Effect::File { .. } => self.orders(server, effect)?,
                 Effect::Answer { .. } => {}
-                Effect::Event(event) => self.tells(&event, now)?,
-                Effect::Halt { exit, why } => return self.halts(exit, &why),
             }
         }
         Ok(())
     }
 
-    fn tells(&mut self, event: &Event, now: Now) -> Check {
-        self.note(|_| format!("server says: {event}"));
+    /// A dial, or a file operation.
+    fn orders(&mut self, server: usize, effect: Effect) -> Check {
+        let machine = &mut self.servers[server];
+        let life = machine.life;
+        match effect {
+            Effect::Dial { dial, port, host, timeout, .. } => {
+                machine.dials += 1;
+                let ordinal = 1 << 63 | (server as u64) << 56 | machine.dials;
+                let to = dials::host(&host).expect("a configured host");
+                let pace = self.link_pace(Place::Server(server), Place::Server(to));
+                let from = Caller::Server { server, life, port, dial };
+                let wait = 2 * pace.base + self.servers[server].turns.wait(pace.jitter);
+                self.dial(from, to, timeout.as_micros() as u64, ordinal, wait);
+            }
+            Effect::File { lane, op, what } => {
+                self.rolling.mix(op.0);
+                self.note(|_| {
+                    let (lane, op, what) = (lane.0, op.0, show_op(&what));
+                    format!("{} disk lane {lane} op {op}: {what}", name(server))
+                });
+                self.oracles.ordered(server, lane, op, &what)?;
+                self.watch_files(server, &what);
+                if let Some(wait) = self.servers[server].disk.submit(lane, op, what) {
+                    self.after(wait, Ev::Disk { server, life, lane });
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn tells(&mut self, server: usize, event: &Event, now: Now) -> Check {
+        self.note(|_| format!("{} says: {event}", name(server)));
         match event {
             Event::Recovered { zxid, .. } => {
                 let (told, zxid) = (self.oracles.ghost.told, zxid.0);
-                let history = &self.oracles.ghost.history;
-                if history.range(told + 1..).any(|(one, _)| *one <= zxid) {
+                let log = &self.oracles.ghost.replicas[server].log;
+                if log.iter().any(|one| *one > told && *one <= zxid) {
                     self.tally.hit(Probe::UntoldSurvived);
                 }
-                if history.range(zxid + 1..).next().is_some() {
+                if log.last().is_some_and(|last| *last > zxid) {
                     self.tally.hit(Probe::UntoldLost);
                 }
-                self.server.serving = true;
+                self.servers[server].serving = true;
             }
             Event::TornTail { .. } => {
                 self.tally.hit(Probe::TornTail);
-                self.server.tore = true;
+                self.servers[server].tore = true;
             }
             Event::SessionExpired { session } => {
                 self.tally.hit(Probe::SessionExpired);
                 if self.oracles.ghost.model.ephemerals(session.0).next().is_some() {
                     self.tally.hit(Probe::ExpiredWithEphemerals);
                 }
-                if self.oracles.expiry.excused_micros > SECOND {
+                if self.oracles.expiry(server).excused_micros > SECOND {
                     self.tally.hit(Probe::ExpiredAfterFreeze);
                 }
             }
             Event::SessionResumed { .. } => {
                 self.tally.hit(Probe::SessionResumed);
-                if self.server.crashed {
+                if self.servers[server].crashed {
                     self.tally.hit(Probe::ResumedAfterCrash);
                 }
-                if self.server.tore {
+                if self.servers[server].tore {
                     self.tally.hit(Probe::ResumedAfterTornTail);
                 }
             }
             Event::HungUp { link, .. } => {
-                let owner = self.links.get(&link.0).map(|link| link.owner);
-                if matches!(owner, Some(Owner::Rude)) {
+                let end = self.links.get(&link.0).map(|link| link.end(Side::Dialler));
+                if matches!(end, Some(End::Rude)) {
                     self.tally.hit(Probe::RudeHungUp);
                 }
             }
@@ -360,165 +408,77 @@ impl World {
             }
             _ => {}
         }
-        self.judge_rot(event)?;
-        self.oracles.tells(event, now)
+        self.judge_rot(server, event)?;
+        self.oracles.tells(server, event, now)
     }
 
     /// The server halts by itself: an operator looks after the disk and starts it again.
-    fn halts(&mut self, exit: Exit, why: &str) -> Check {
-        self.note(|_| format!("server halts, {exit:?}: {why}"));
-        let serving = self.server.serving;
-        let excused = exit == Exit::Clean || self.disk.has_failed() || self.disk.locked_by_another;
-        if !excused && exit == Exit::DataDir && self.stopped_by_rot(why)? {
-            self.disk.heal();
-            return self.end(Death::Kill, true);
+    fn halts(&mut self, server: usize, exit: Exit, why: &str) -> Check {
+        self.note(|_| format!("{} halts, {exit:?}: {why}", name(server)));
+        let machine = &self.servers[server];
+        let (serving, locked) = (machine.serving, machine.disk.locked_by_another);
+        let excused = exit == Exit::Clean || machine.disk.has_failed() || locked;
+        if !excused && exit == Exit::DataDir && self.stopped_by_rot(server, why)? {
+            self.servers[server].disk.heal();
+            return self.end(server, Death::Kill, true);
         }
         self.tally.hit(match exit {
             Exit::Clean => Probe::StoppedCleanly,
-            _ if self.disk.locked_by_another => Probe::HaltedOnLock,
+            _ if locked => Probe::HaltedOnLock,
             _ if serving => Probe::HaltedOnDisk,
             _ => Probe::RecoveryFailed,
         });
         if !excused {
-            let what = format!("the server halts on a disk that did nothing wrong: {why}");
+            let name = name(server);
+            let what = format!("{name} halts on a disk that did nothing wrong: {why}");
             return Err(Violation::new(Property::Progress, what));
         }
-        self.disk.heal();
-        self.end(Death::Kill, exit != Exit::Clean)
+        self.servers[server].disk.heal();
+        self.end(server, Death::Kill, exit != Exit::Clean)
     }
 
     /// The process dies without warning.
-    pub(super) fn die(&mut self, death: Death) -> Check {
-        if self.server.node.is_none() {
+    pub(super) fn die(&mut self, server: usize, death: Death) -> Check {
+        if self.servers[server].node.is_none() {
             return Ok(());
         }
-        self.note(|_| format!("server dies: {death:?}"));
+        self.note(|_| format!("{} dies: {death:?}", name(server)));
         self.tally.fault(match death {
             Death::Kill => Family::Kill,
             Death::PowerLoss(_) => Family::PowerLoss,
         });
-        self.end(death, true)
+        self.end(server, death, true)
     }
 
-    fn end(&mut self, death: Death, crashed: bool) -> Check {
-        let before = self.disk.fs.lost;
-        let life = u64::from(self.server.life);
-        let mut chance = Rng::stream(self.seed, Subsystem::Crash, life);
+    fn end(&mut self, server: usize, death: Death, crashed: bool) -> Check {
+        let machine = &mut self.servers[server];
+        let before = machine.disk.fs.lost;
+        let life = u64::from(machine.life);
+        let mut chance = stream(self.seed, Subsystem::Crash, server, life);
         let silent = matches!(death, Death::PowerLoss(_)) && chance.one_in(2);
         let wait = chance.wait(700_000);
-        self.disk.reseed(chance);
+        machine.disk.reseed(chance);
         match death {
-            Death::Kill => self.disk.kill(),
-            Death::PowerLoss(keep) => self.disk.power_loss(keep),
+            Death::Kill => machine.disk.kill(),
+            Death::PowerLoss(keep) => machine.disk.power_loss(keep),
         }
-        let lost = self.disk.fs.lost;
+        let lost = machine.disk.fs.lost;
         if lost.torn_writes > before.torn_writes {
             self.tally.hit(Probe::TornWrite);
         }
         if lost.entries > before.entries {
             self.tally.hit(Probe::EntryLost);
         }
-        if !self.server.serving && self.server.crashed && crashed {
+        if !machine.serving && machine.crashed && crashed {
             self.tally.hit(Probe::RecoveredTwice);
         }
-        let server = &mut self.server;
-        (server.node, server.serving, server.doomed) = (None, false, None);
-        (server.crashed, server.tore) = (crashed, false);
-        server.frozen_until = 0;
-        self.oracles.crashed();
-        self.server_is_gone(silent)?;
-        let life = self.server.life + 1;
-        self.after(wait, Ev::Start { life });
+        (machine.node, machine.serving, machine.doomed) = (None, false, None);
+        (machine.crashed, machine.tore) = (crashed, false);
+        machine.frozen_until = 0;
+        let life = machine.life + 1;
+        self.oracles.crashed(server);
+        self.server_is_gone(server, silent)?;
+        self.after(wait, Ev::Start { server, life });
         Ok(())
-    }
-}
-
-impl In {
-    fn frame(&self) -> Option<(LinkId, Frame<'_>)> {
-        Some(match self {
-            In::Packet { link, bytes } => (*link, Frame::Packet(bytes)),
-            In::Word { link, word } => (*link, Frame::Word(*word)),
-            In::Oversized { link, len, head } => (*link, Frame::Oversized { len: *len, head }),
-            In::Nonsense { link, len } => (*link, Frame::Nonsense { len: *len }),
-            _ => return None,
-        })
-    }
-
-    /// A frame, owned.
-    pub fn of(link: LinkId, frame: &Frame<'_>) -> In {
-        match *frame {
-            Frame::Packet(bytes) => In::Packet { link, bytes: bytes.to_vec() },
-            Frame::Word(word) => In::Word { link, word },
-            Frame::Oversized { len, head } => In::Oversized { link, len, head: head.to_vec() },
-            Frame::Nonsense { len } => In::Nonsense { link, len },
-            Frame::Tree { .. } | Frame::Broken { .. } => {
-                unreachable!("all links are those of clients")
-            }
-        }
-    }
-}
-
-/// The address of a client or a stranger.
-pub fn address(owner: Owner, link: u64) -> SocketAddr {
-    let last = match owner {
-        Owner::Client(n, _) => 1 + n as u8,
-        Owner::Rude => 200,
-    };
-    SocketAddr::from((Ipv4Addr::new(10, 0, 0, last), 20_000 + (link % 40_000) as u16))
-}
-
-thread_local! {
-    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
-    /// Whether a machine runs, whose panic is judged; the simulator's own panics are shown.
-    static JUDGED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Calls a machine; its panic is a broken promise.
-pub fn guarded(call: impl FnOnce()) -> Check {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if JUDGED.get() {
-                PANIC.with_borrow_mut(|text| *text = info.to_string());
-            } else {
-                usual(info);
-            }
-        }));
-    });
-    JUDGED.set(true);
-    let outcome = catch_unwind(AssertUnwindSafe(call));
-    JUDGED.set(false);
-    outcome.map_err(|cause| {
-        let mut what = PANIC.take();
-        if what.is_empty() {
-            let text = cause.downcast_ref::<String>().cloned();
-            let literal = cause.downcast_ref::<&str>().map(ToString::to_string);
-            what = text.or(literal).unwrap_or_else(|| "a panic".to_owned());
-        }
-        Violation::new(Property::NoPanic, what)
-    })
-}
-
-fn show_frame(frame: &Frame<'_>) -> String {
-    use menagerie_core::{
-        jute::{Reader, Record},
-        proto::{Request, RequestHeader},
-    };
-    let Frame::Packet(bytes) = frame else { return format!("{frame:?}") };
-    let mut reader = Reader::new(bytes);
-    let header = RequestHeader::decode(&mut reader);
-    match header.map(|header| (header, Request::decode(header.op, &mut reader))) {
-        Ok((header, Ok(request))) => format!("xid {} {request:?}", header.xid),
-        _ => format!("{} bytes", bytes.len()),
-    }
-}
-
-fn show_op(what: &menagerie_core::io::FileOp) -> String {
-    match what {
-        menagerie_core::io::FileOp::Write { file, offset, data } => {
-            format!("write {} bytes to file {} at {offset}", data.len(), file.0)
-        }
-        _ => format!("{what:?}"),
     }
 }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Faults strike, last, and ease.
 
-use super::{
-    Ev, SECOND, World,
-    server::{Death, In},
-};
+use menagerie_core::io::FileOp;
+
+use super::{Ev, SECOND, World, input::In, links::name, server::Death};
 use crate::{
-    disk::Armed,
+    disk::{Armed, Keep},
     faults::{Family, Fault},
-    net::WINDOW,
+    net::{Place, Side, WINDOW},
     oracle::Check,
     probe::Probe,
 };
@@ -16,23 +15,28 @@ use crate::{
 /// The end of a fault that lasts.
 #[derive(Clone, Copy, Debug)]
 pub enum Easing {
-    /// The disk is fast and has room again.
-    Disk { life: u32 },
-    /// The server has caught up after a freeze.
-    CaughtUp,
+    /// A disk is fast and has room again.
+    Disk { server: usize, life: u32 },
+    /// A server has caught up after a freeze.
+    CaughtUp { server: usize },
     /// A link is fast and open again.
     Link { link: u64 },
     /// A server on a failing disk that did not halt by itself gets its operator.
-    Operator,
+    Operator { server: usize },
 }
 
 impl World {
     pub(super) fn strike(&mut self, due: u64) -> Check {
-        let Some((fault, next)) = self.script.fault(due, self.now) else { return Ok(()) };
+        let leader = self.oracles.leader();
+        let count = self.servers.len();
+        let Some((server, fault, next)) = self.script.fault(due, self.now, count, leader) else {
+            return Ok(());
+        };
         if let Some(due) = next {
             self.at(due, Ev::Strike { due });
         }
-        self.note(|_| format!("fault: {fault:?}"));
+        let server = server % count;
+        self.note(|_| format!("fault at {}: {fault:?}", name(server)));
         let family = fault.family();
         if !matches!(family, Family::Kill | Family::PowerLoss) {
             self.tally.fault(family);
@@ -42,47 +46,46 @@ impl World {
             | Fault::CutToServer { .. }
             | Fault::CutToClient { .. }
             | Fault::HalfClose { .. }
-            | Fault::SlowReader { .. }
-            | Fault::Refuse { .. }
-            | Fault::SlowNetwork { .. } => self.strike_net(fault),
+            | Fault::SlowReader { .. } => self.strike_link(fault),
             Fault::Kill { .. }
             | Fault::PowerLoss { .. }
             | Fault::CrashInRecovery { .. }
-            | Fault::CleanStop => self.strike_process(fault),
+            | Fault::Blackout { .. }
+            | Fault::CleanStop => self.strike_process(server, fault),
             Fault::Rude { kind, chance } => {
-                self.be_rude(kind, chance);
+                self.be_rude(server, kind, chance);
                 Ok(())
             }
-            Fault::Rot { file, place, bit } => self.rot(file, place, bit),
+            Fault::Rot { file, place, bit } => self.rot(server, file, place, bit),
+            Fault::Refuse { .. }
+            | Fault::SlowNetwork { .. }
+            | Fault::CutPair { .. }
+            | Fault::Isolate { .. }
+            | Fault::CutFromClient { .. } => {
+                self.strike_net(server, fault);
+                Ok(())
+            }
             Fault::WallJump { .. }
             | Fault::Freeze { .. }
             | Fault::Suspend
             | Fault::LateTimer { .. }
             | Fault::ClientFreeze { .. } => {
-                self.strike_time(fault);
+                self.strike_time(server, fault);
                 Ok(())
             }
             Fault::SlowDisk { .. }
             | Fault::FullDisk { .. }
             | Fault::FailDisk { .. }
             | Fault::Locked { .. } => {
-                self.strike_disk(fault);
+                self.strike_disk(server, fault);
                 Ok(())
             }
         }
     }
 
-    fn strike_net(&mut self, fault: Fault) -> Check {
+    fn strike_link(&mut self, fault: Fault) -> Check {
         let now = self.now;
         let (nth, lasts) = match fault {
-            Fault::Refuse { lasts } => {
-                self.refused_until = now + lasts;
-                return Ok(());
-            }
-            Fault::SlowNetwork { lasts } => {
-                self.slow_net_until = now + lasts;
-                return Ok(());
-            }
             Fault::CutToServer { link, lasts }
             | Fault::CutToClient { link, lasts }
             | Fault::SlowReader { link, lasts } => (link, lasts),
@@ -95,36 +98,77 @@ impl World {
         let at = nth as usize % self.links.len();
         let name = *self.links.keys().nth(at).expect("it was counted");
         let link = self.links.get_mut(&name).expect("it is there");
+        let mut hold = |from, until| link.from(from).stream.held_until = until;
         match fault {
             Fault::Reset { .. } => return self.reset(name),
-            Fault::CutToServer { .. } => link.up.held_until = now + lasts,
-            Fault::CutToClient { .. } => link.down.held_until = now + lasts,
-            Fault::HalfClose { to_server: true, .. } => link.up.held_until = u64::MAX,
-            Fault::HalfClose { .. } => link.down.held_until = u64::MAX,
+            Fault::CutToServer { .. } => hold(Side::Dialler, now + lasts),
+            Fault::CutToClient { .. } => hold(Side::Acceptor, now + lasts),
+            Fault::HalfClose { to_server: true, .. } => hold(Side::Dialler, u64::MAX),
+            Fault::HalfClose { .. } => hold(Side::Acceptor, u64::MAX),
             _ => {
-                link.window = 400;
+                link.from(Side::Acceptor).window = 400;
                 self.after(lasts, Ev::Ease(Easing::Link { link: name }));
             }
         }
         Ok(())
     }
 
-    fn strike_time(&mut self, fault: Fault) {
+    fn strike_net(&mut self, server: usize, fault: Fault) {
+        let now = self.now;
+        let (here, count) = (Place::Server(server), self.servers.len());
         match fault {
-            Fault::WallJump { hours } => self.server.clock.jump(hours * 3_600_000),
+            Fault::Refuse { lasts } => self.servers[server].refuses_until = now + lasts,
+            Fault::SlowNetwork { lasts } => self.slow_net_until = now + lasts,
+            Fault::CutPair { other, inward, outward, lasts } => {
+                let there = Place::Server((server + 1 + other as usize) % count);
+                self.cut(here, there, inward, outward, now + lasts);
+            }
+            Fault::Isolate { inward, outward, clients, lasts } => {
+                for other in (0..count).filter(|other| *other != server) {
+                    self.cut(here, Place::Server(other), inward, outward, now + lasts);
+                }
+                for client in (0..self.clients.len()).filter(|_| clients) {
+                    self.cut(here, Place::Client(client), inward, outward, now + lasts);
+                }
+            }
+            Fault::CutFromClient { client, inward, outward, lasts } => {
+                let client = Place::Client(client as usize % self.clients.len());
+                self.cut(here, client, inward, outward, now + lasts);
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing gets to a machine from another one, or from it, or both.
+    fn cut(&mut self, here: Place, there: Place, inward: bool, outward: bool, until: u64) {
+        if here == there {
+            return;
+        }
+        if inward {
+            self.cuts.insert((there, here), until);
+        }
+        if outward {
+            self.cuts.insert((here, there), until);
+        }
+    }
+
+    fn strike_time(&mut self, server: usize, fault: Fault) {
+        let machine = &mut self.servers[server];
+        match fault {
+            Fault::WallJump { hours } => machine.clock.jump(hours * 3_600_000),
             Fault::Freeze { lasts } => {
-                self.server.frozen_until = self.now + lasts;
-                self.excuse(lasts);
+                machine.frozen_until = self.now + lasts;
+                self.excuse(server, lasts);
             }
             Fault::Suspend => {
                 let day = 25 * 3_600 * 1_000;
-                self.server.clock.sleep(day);
-                self.excuse(day * 1_000);
-                self.input(In::Time);
+                machine.clock.sleep(day);
+                self.excuse(server, day * 1_000);
+                self.input(server, In::Time);
             }
             Fault::LateTimer { late } => {
-                self.server.late = late;
-                self.excuse(late);
+                machine.late = late;
+                self.excuse(server, late);
             }
             Fault::ClientFreeze { client, lasts } => {
                 let client = client as usize % self.clients.len();
@@ -134,83 +178,94 @@ impl World {
         }
     }
 
-    /// The server cannot judge while it does not run, and needs a while to catch up.
-    fn excuse(&mut self, micros: u64) {
-        self.oracles.expiry.excused_micros += micros;
+    /// A server cannot judge while it does not run, and needs a while to catch up.
+    fn excuse(&mut self, server: usize, micros: u64) {
+        self.oracles.expiry(server).excused_micros += micros;
         let until = self.now + micros.min(30 * SECOND) + 20 * SECOND;
-        self.server.excused_until = self.server.excused_until.max(until);
-        self.at(until, Ev::Ease(Easing::CaughtUp));
+        let machine = &mut self.servers[server];
+        machine.excused_until = machine.excused_until.max(until);
+        self.at(until, Ev::Ease(Easing::CaughtUp { server }));
     }
 
-    fn strike_process(&mut self, fault: Fault) -> Check {
+    fn strike_process(&mut self, server: usize, fault: Fault) -> Check {
         let (death, effects) = match fault {
             Fault::Kill { effects } => (Death::Kill, effects),
             Fault::PowerLoss { keep, effects } => (Death::PowerLoss(keep), effects),
             Fault::CrashInRecovery { keep, effects } => {
                 // The second one strikes within the first effects of the next life.
-                self.die(Death::PowerLoss(keep))?;
-                self.server.doomed = Some((effects, Death::PowerLoss(keep)));
+                self.die(server, Death::PowerLoss(keep))?;
+                self.servers[server].doomed = Some((effects, Death::PowerLoss(keep)));
                 return Ok(());
             }
+            Fault::Blackout { keep } => return self.black_out(keep),
             _ => {
-                self.oracles.expiry.crashed();
-                self.input(In::Stop);
+                self.oracles.expiry(server).crashed();
+                self.input(server, In::Stop);
                 return Ok(());
             }
         };
         match effects {
-            Some(effects) if self.server.node.is_some() => {
-                self.server.doomed = Some((effects, death));
+            Some(effects) if self.servers[server].node.is_some() => {
+                self.servers[server].doomed = Some((effects, death));
                 Ok(())
             }
-            _ => self.die(death),
+            _ => self.die(server, death),
         }
     }
 
-    fn strike_disk(&mut self, fault: Fault) {
+    /// The power fails everywhere at once.
+    fn black_out(&mut self, keep: Option<Keep>) -> Check {
+        let death = keep.map_or(Death::Kill, Death::PowerLoss);
+        (0..self.servers.len()).try_for_each(|server| self.die(server, death))
+    }
+
+    fn strike_disk(&mut self, server: usize, fault: Fault) {
+        let machine = &mut self.servers[server];
+        let disk = &mut machine.disk;
         let (lasts, restart) = match fault {
             Fault::SlowDisk { times, lasts } => {
-                self.disk.pace.slowdown = times;
+                disk.pace.slowdown = times;
                 (lasts, None)
             }
             Fault::FullDisk { room, lasts } => {
-                self.disk.capacity = self.disk.fs.used() + room;
+                disk.capacity = disk.fs.used() + room;
                 (lasts, None)
             }
             Fault::FailDisk { class, after, for_good, lasts, restart } => {
-                self.disk.armed = Some(Armed { class, after, for_good });
+                disk.armed = Some(Armed { class, after, for_good });
                 (lasts, restart)
             }
             Fault::Locked { lasts, restart } => {
-                self.disk.locked_by_another = true;
+                disk.locked_by_another = true;
                 (lasts, restart)
             }
             _ => return,
         };
-        let life = self.server.life;
-        self.after(lasts, Ev::Ease(Easing::Disk { life }));
         if let Some(effects) = restart {
-            self.server.doomed = Some((effects, Death::Kill));
+            machine.doomed = Some((effects, Death::Kill));
         }
+        let life = machine.life;
+        self.after(lasts, Ev::Ease(Easing::Disk { server, life }));
     }
 
     pub(super) fn ease(&mut self, easing: Easing) -> Check {
         match easing {
-            Easing::Disk { life } => {
+            Easing::Disk { server, life } => {
+                let machine = &mut self.servers[server];
                 // A disk that failed stays as it is until the server noticed, or died of it.
-                if !self.disk.has_failed() || life != self.server.life {
-                    self.disk.heal();
-                } else if self.server.node.is_some() {
-                    self.disk.ease();
-                    self.after(3 * SECOND, Ev::Ease(Easing::Operator));
+                if !machine.disk.has_failed() || life != machine.life {
+                    machine.disk.heal();
+                } else if machine.node.is_some() {
+                    machine.disk.ease();
+                    self.after(3 * SECOND, Ev::Ease(Easing::Operator { server }));
                 }
             }
-            Easing::Operator => self.disk.heal(),
-            Easing::CaughtUp if self.now < self.server.excused_until => {}
-            Easing::CaughtUp => self.oracles.expiry.excused_micros = 0,
+            Easing::Operator { server } => self.servers[server].disk.heal(),
+            Easing::CaughtUp { server } if self.now < self.servers[server].excused_until => {}
+            Easing::CaughtUp { server } => self.oracles.expiry(server).excused_micros = 0,
             Easing::Link { link } => {
                 if let Some(link) = self.links.get_mut(&link) {
-                    link.window = WINDOW;
+                    link.from(Side::Acceptor).window = WINDOW;
                 }
             }
         }
@@ -226,33 +281,37 @@ impl World {
         for client in 0..self.clients.len() {
             self.after(client as u64 * 1_000, Ev::ClientHealthy { client });
         }
-        self.disk.heal();
-        self.server.doomed = None;
-        (self.refused_until, self.slow_net_until) = (0, 0);
+        for machine in &mut self.servers {
+            machine.disk.heal();
+            (machine.doomed, machine.refuses_until) = (None, 0);
+        }
+        self.cuts.clear();
+        self.slow_net_until = 0;
         for link in self.links.values_mut() {
-            link.window = WINDOW;
-            for stream in [&mut link.up, &mut link.down] {
-                if stream.held_until != u64::MAX {
-                    stream.held_until = stream.held_until.min(self.now);
+            for way in link.ways() {
+                way.window = WINDOW;
+                if way.stream.held_until != u64::MAX {
+                    way.stream.held_until = way.stream.held_until.min(self.now);
                 }
             }
         }
         let names: Vec<u64> = self.links.keys().copied().collect();
         for link in names {
-            self.at(self.now, Ev::Up { link });
-            self.at(self.now, Ev::Down { link });
+            for from in Side::BOTH {
+                self.at(self.now, Ev::Arrive { link, from });
+            }
         }
     }
 
-    /// Counts what the server's file operations show.
-    pub(super) fn watch_files(&mut self, what: &menagerie_core::io::FileOp) {
-        if let menagerie_core::io::FileOp::Rename { to, .. } = what
+    /// Counts what a server's file operations show.
+    pub(super) fn watch_files(&mut self, server: usize, what: &FileOp) {
+        if let FileOp::Rename { to, .. } = what
             && to.starts_with("snapshot.")
         {
             self.tally.hit(Probe::SnapshotWritten);
         }
-        if let menagerie_core::io::FileOp::Unlink { name, .. } = what
-            && self.server.serving
+        if let FileOp::Unlink { name, .. } = what
+            && self.servers[server].serving
             && (name.starts_with("snapshot.") || name.starts_with("log."))
         {
             self.tally.hit(Probe::Purged);

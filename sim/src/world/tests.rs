@@ -5,7 +5,7 @@ use super::*;
 
 #[test]
 fn a_world_runs_to_its_end_and_a_clone_runs_the_same_way() {
-    let mut world = World::new(1, (1, 2));
+    let mut world = World::new(1, (1, 2), Some(1));
     for _ in 0..5_000 {
         world.step().expect("no promise is broken");
     }
@@ -20,7 +20,7 @@ fn a_world_runs_to_its_end_and_a_clone_runs_the_same_way() {
 
 #[test]
 fn a_trace_replays_exactly_and_a_shorter_one_still_runs() {
-    let mut world = World::new(3, (1, 2));
+    let mut world = World::new(3, (1, 2), Some(1));
     world.explain();
     world.run().expect("no promise is broken");
     let trace = world.trace();
