@@ -596,6 +596,20 @@ fn all_lose_power_at_once_and_nothing_acknowledged_is_lost() {
 }
 
 /// Servers come and go, are cut off and lose power, while clients write.
+#[test]
+fn a_dial_may_fail_while_a_member_stops() {
+    let mut world = three();
+    let leader = world.leader();
+    let (now, mut fx) = (world.now(), Effects::new());
+    let node = world.servers[leader - 1].node.as_mut().expect("it was started");
+    node.handle(now, Input::Ask { ask: AskId(1), question: Question::Stop }, &mut fx);
+    assert_eq!(node.view().phase, Phase::Stopping);
+    for port in [Port::Election, Port::Quorum] {
+        let why = String::from("too late");
+        node.handle(now, Input::DialFailed { port, dial: DialId(1), why }, &mut fx);
+    }
+}
+
 fn chaos(seed: u64, voters: usize, observers: usize, steps: usize) {
     let mut world = World::new(voters, observers, "snapCount=8\n");
     let servers = voters + observers;
