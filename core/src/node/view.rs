@@ -60,6 +60,8 @@ pub struct View {
     pub committed: Zxid,
     /// The last transaction in the tree.
     pub applied: Zxid,
+    /// The tree's digest.
+    pub digest: u64,
 }
 
 impl View {
@@ -73,6 +75,7 @@ impl View {
             durable: replica.durable(),
             committed: replica.committed(),
             applied: replica.applied(),
+            digest: replica.digest(),
         }
     }
 
@@ -87,6 +90,7 @@ impl View {
             durable: none,
             committed: none,
             applied: none,
+            digest: 0,
         }
     }
 }
