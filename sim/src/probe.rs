@@ -80,6 +80,12 @@ probes! {
     BooksAgree = "a user's watches were those of the server",
     LateForClosing = "a request came after its session was closed",
     DialUnheard = "a dial went unheard: the way was cut",
+    LeaderMade = "a leader was established",
+    FollowerServes = "a follower began to serve",
+    ObserverServes = "an observer began to serve",
+    SyncedByDiff = "a learner was sent a DIFF",
+    SyncedByTrunc = "a learner was sent a TRUNC",
+    SyncedBySnap = "a learner was sent a SNAP",
     PeerFrameCut = "a frame of another server arrived in pieces",
     PeerResetMidFrame = "a link between servers was reset within a frame",
 }

@@ -115,26 +115,27 @@ pub struct Scenario {
     pub apart: u64,
 }
 
+/// The most servers of one world.
+const MOST: u32 = 7;
 /// In one of so many worlds a server stands alone.
 const ALONE: u64 = 4;
 
 /// The knobs of an ensemble of so many servers, or of as many as are drawn; none for a server alone.
 pub fn draw_ensemble(rng: &mut Rng, servers: Option<u32>) -> Vec<Knob> {
     let alone = rng.one_in(ALONE);
-    let voters = rng.weighted(&[0, 1, 1, 6, 1, 3, 0, 1]) as u32;
+    let drawn = rng.weighted(&[0, 1, 1, 6, 1, 3, 0, 1]) as u32;
     let observers = if rng.one_in(4) { rng.between(1, 2) as u32 } else { 0 };
-    let (voters, observers) = match servers {
-        None if alone => return Vec::new(),
-        None => (voters, observers.min(7 - voters)),
-        Some(0 | 1) => return Vec::new(),
-        Some(all) => {
-            (all - observers.min(all.saturating_sub(3)), observers.min(all.saturating_sub(3)))
-        }
-    };
+    if servers.map_or(alone, |servers| servers <= 1) {
+        return Vec::new();
+    }
+    let observers = observers.min(servers.map_or(MOST - drawn, |all| all.saturating_sub(3)));
+    let voters = servers.map_or(drawn, |all| all - observers);
     let tick = *rng.pick(&[200, 500, 1_000]);
+    // A client that tries one server after the other needs time for each.
+    let timeout = (tick * rng.between(3, 8) as u32).max((voters + observers) * 400);
     vec![
         Knob::TickMs(tick),
-        Knob::TimeoutMs(tick * rng.between(3, 8) as u32),
+        Knob::TimeoutMs(timeout),
         Knob::Voters(voters),
         Knob::Observers(observers),
         Knob::Groups(if voters >= 3 && rng.one_in(6) { 3 } else { 0 }),
@@ -142,7 +143,7 @@ pub fn draw_ensemble(rng: &mut Rng, servers: Option<u32>) -> Vec<Knob> {
         Knob::SyncLimit(rng.between(2, 5) as u32),
         Knob::DiffCache(*rng.pick(&[2, 10, 500])),
         Knob::SnapCount(*rng.pick(&[3, 10, 100, 100_000])),
-        Knob::Apart(*rng.pick(&[0, 0, 3_000, 40_000])),
+        Knob::Apart(*rng.pick(&[0, 0, 3_000, 20_000])),
     ]
 }
 

@@ -26,6 +26,15 @@ fn another_hash_key_changes_nothing() {
 }
 
 #[test]
+fn an_ensemble_is_the_same_in_another_process_and_under_another_hash_key() {
+    for (seed, servers) in [("2", "3"), ("5", "5")] {
+        let hash = hash_of(&[seed, "--servers", servers]);
+        assert_eq!(hash, hash_of(&[seed, "--servers", servers]));
+        assert_eq!(hash, hash_of(&[seed, "--servers", servers, "--hash-key", "12345"]));
+    }
+}
+
+#[test]
 fn another_seed_gives_another_world() {
     assert_ne!(hash_of(&["2"]), hash_of(&["3"]));
 }

@@ -2,6 +2,7 @@
 //! What clients asked: a request as it reached a server, and what was known then.
 
 use menagerie_core::{
+    id::LinkId,
     jute::{Reader, Record},
     proto::{OpCode, Request, RequestHeader},
 };
@@ -13,6 +14,8 @@ use crate::model::{Caller, Id};
 pub struct Arrived {
     /// Its number among all requests of the world.
     pub number: u64,
+    /// The link it came on.
+    pub link: LinkId,
     /// The session of its link.
     pub session: i64,
     /// Its xid.
@@ -27,6 +30,8 @@ pub struct Arrived {
     pub at: u64,
     /// The newest zxid that any client had been told by then.
     pub told: i64,
+    /// What whoever orders it had applied by then, at least.
+    pub applied: i64,
     /// The newest transaction that its server had logged by then.
     pub logged: i64,
 }

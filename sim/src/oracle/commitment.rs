@@ -9,13 +9,18 @@ use menagerie_core::{
 
 use super::{Check, Property, Violation, ghost::Ghost};
 
+/// Whether a quorum, of which one server is none, holds a transaction durably.
+pub fn is_held(ghost: &Ghost, but: Option<usize>, zxid: i64) -> bool {
+    ghost.quorum.holds(Sound, |voter: ServerId| {
+        let at = usize::try_from(voter.0 - 1).ok().filter(|at| Some(*at) != but);
+        let replica = at.and_then(|at| ghost.replicas.get(at));
+        replica.is_some_and(|replica| replica.holds_durably(zxid))
+    })
+}
+
 /// A server is about to show a transaction that nobody has shown before.
 pub fn shown(ghost: &Ghost, server: usize, zxid: i64) -> Check {
-    let holds = |voter: ServerId| {
-        let replica = usize::try_from(voter.0 - 1).ok().and_then(|at| ghost.replicas.get(at));
-        replica.is_some_and(|replica| replica.holds_durably(zxid))
-    };
-    if ghost.quorum.holds(Sound, holds) {
+    if is_held(ghost, None, zxid) {
         return Ok(());
     }
     let durable: Vec<String> =

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The digest logged behind a transaction is that of the model's tree after it, computed from
-//! scratch by the formula of Java's `DigestCalculator`, version 2.
+//! scratch by the formula of Java's `DigestCalculator`, version 2; and each server that stands at
+//! that transaction, in whatever role, has a tree of that digest.
 
-use menagerie_core::txn::{TxnDigest, TxnHeader};
+use menagerie_core::{
+    id::Zxid,
+    txn::{TxnDigest, TxnHeader},
+};
 
-use super::{Check, Property, Violation};
+use super::{Check, Property, Violation, ghost::Ghost};
 use crate::model::{Model, Znode};
 
 /// A transaction was applied to the model.
@@ -13,6 +17,18 @@ pub fn check(model: &Model, header: &TxnHeader, logged: Option<TxnDigest>) -> Ch
     let expected = TxnDigest { version: 2, digest: digest(model) };
     if logged != expected {
         let what = format!("{}: logged {logged:x?}, the tree has {expected:x?}", header.zxid);
+        return Err(Violation::new(Property::Digests, what));
+    }
+    Ok(())
+}
+
+/// A server that serves stands at a transaction, and its tree has this digest.
+pub fn stands(ghost: &Ghost, server: usize, digest: u64) -> Check {
+    let at = ghost.replicas[server].applied;
+    let logged = ghost.history.get(&at).and_then(|(proposed, _)| proposed.digest);
+    if logged.is_some_and(|logged| logged.digest != digest) {
+        let server = server + 1;
+        let what = format!("server {server} has {digest:x} at {}, not {logged:x?}", Zxid(at));
         return Err(Violation::new(Property::Digests, what));
     }
     Ok(())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A session expires no sooner than its timeout after the server last heard of it, and no later
-//! than two ticks after that, by the server's monotonic clock.
+//! A session expires no sooner than its timeout after the server that judges last heard of it, and
+//! where that is the only one no later than two ticks after that, by its monotonic clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +20,69 @@ struct Life {
     /// a handshake counts from its question or from its answer.
     surely: Instant,
     greeted: bool,
+}
+
+/// A session's newest life sign at any server, by world time, in microseconds.
+#[derive(Clone, Copy, Debug)]
+struct Sign {
+    timeout: u64,
+    at: u64,
+}
+
+/// The newest life signs at any server. In a calm ensemble a leader hears of each within a tick,
+/// and so a session neither expires much sooner than its timeout nor much later.
+#[derive(Clone, Debug, Default)]
+pub struct Signs {
+    signs: BTreeMap<i64, Sign>,
+    /// Since when the world has been calm; every sign counts as new then.
+    calm_since: Option<u64>,
+}
+
+impl Signs {
+    /// A handshake was answered.
+    pub fn greeted(&mut self, session: i64, timeout_ms: i32, at: u64) {
+        let timeout = u64::try_from(timeout_ms).unwrap_or_default() * 1_000;
+        self.signs.insert(session, Sign { timeout, at });
+    }
+
+    /// A session's link delivered a frame.
+    pub fn heard(&mut self, session: i64, at: u64) {
+        if let Some(sign) = self.signs.get_mut(&session) {
+            sign.at = at;
+        }
+    }
+
+    /// From here on nothing goes wrong.
+    pub fn calm(&mut self, at: u64) {
+        self.calm_since = Some(at);
+    }
+
+    /// A leader says that a session expired; a tick takes `tick` microseconds.
+    pub fn expired(&mut self, session: i64, tick: u64, at: u64) -> Check {
+        let Some(sign) = self.signs.remove(&session) else { return Ok(()) };
+        let silent = at.saturating_sub(sign.at) + tick + SLACK;
+        if self.calm_since.is_some_and(|since| at > since) && silent < sign.timeout {
+            let (session, allowed) = (Zxid(session), sign.timeout);
+            let silent = at - sign.at;
+            return broken(format!("{session} expired after {silent} us of {allowed} allowed"));
+        }
+        Ok(())
+    }
+
+    /// A calm world ends: whoever is open was heard of, or is about to expire.
+    pub fn at_end(&self, open: impl Iterator<Item = i64>, tick: u64, at: u64) -> Check {
+        let Some(since) = self.calm_since else { return Ok(()) };
+        for session in open {
+            let Some(sign) = self.signs.get(&session) else { continue };
+            let allowed = sign.timeout + 3 * tick + SLACK;
+            let silent = at.saturating_sub(sign.at.max(since));
+            if silent > allowed {
+                let session = Zxid(session);
+                return broken(format!("{session} was silent for {silent} us, {allowed} allowed"));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What the queue and a turn may add to a timer, in microseconds.

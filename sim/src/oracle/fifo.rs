@@ -49,7 +49,6 @@ pub fn answered(
         let (known, got) = (Zxid(known), header.zxid);
         return broken(format!("link {}: a reply at {got} after someone saw {known}", name.0));
     }
-    link.shown = link.shown.max(header.zxid.0);
     if sync && alone && header.zxid.0 < arrived.logged {
         let (logged, got) = (Zxid(arrived.logged), header.zxid);
         return broken(format!("link {}: a sync at {got} asked when {logged} was logged", name.0));

@@ -9,7 +9,7 @@ use std::{
 };
 
 use menagerie_core::{
-    id::Zxid,
+    id::{LinkId, Zxid},
     jute::Reader,
     proto::OpCode,
     quorum::Quorum,
@@ -57,6 +57,8 @@ pub struct Ghost {
     pub waiting: BTreeMap<(i64, i32), VecDeque<Arc<Arrived>>>,
     /// What committed requests came to, until their reply.
     pub outcomes: BTreeMap<u64, Outcome>,
+    /// The links that asked for sessions that there were.
+    pub homes: BTreeMap<i64, BTreeSet<LinkId>>,
     /// Sessions whose closing was proposed.
     pub closing: BTreeSet<i64>,
     /// How many transactions were proposed.
@@ -82,6 +84,7 @@ impl Ghost {
             requests: 0,
             waiting: BTreeMap::new(),
             outcomes: BTreeMap::new(),
+            homes: BTreeMap::new(),
             closing: BTreeSet::new(),
             proposed: 0,
             quotas_changed: 0,
@@ -130,7 +133,11 @@ impl Ghost {
 
     /// Brings a server's model up to a zxid that it says it has applied.
     pub fn advance(&mut self, server: usize, to: i64) -> Check {
-        let replica = &self.replicas[server];
+        let replica = &mut self.replicas[server];
+        replica.said = replica.said.max(to);
+        // An epoch begins with a zxid that no transaction has.
+        let begins = Zxid(to).counter() == 0;
+        let to = if begins { replica.upto(to).last().copied().unwrap_or(0) } else { to };
         if to < replica.applied {
             let what =
                 format!("{} is said after {}: time runs back", Zxid(to), Zxid(replica.applied));
@@ -148,9 +155,7 @@ impl Ghost {
             }
             self.show(server, next)?;
         }
-        agreement::whole(self, server, to)?;
-        self.replicas[server].applied = to;
-        Ok(())
+        agreement::whole(self, server, to)
     }
 
     /// A server is the first to show a transaction: from here on it is history.
@@ -160,15 +165,17 @@ impl Ghost {
         let header = proposed.header;
         let txn = decode(&proposed)?;
         let request = self.claim(&proposed, &txn, asked);
-        let told = request.as_ref().map_or(0, |arrived| arrived.told);
-        let young = self.quotas_changed > told || self.quotas_young > told;
-        writes::check(&self.model, &proposed, request.as_deref(), &txn, young)?;
+        let known = request.as_ref().map_or(0, |arrived| arrived.applied);
+        let young = self.quotas_changed > known || self.quotas_young > known;
+        if !request.as_ref().is_some_and(|arrived| self.has_moved(arrived, &txn)) {
+            writes::check(&self.model, &proposed, request.as_deref(), &txn, young)?;
+        }
         ephemerals::check(&self.model, &header, &txn)?;
         let applied = self.model.apply(&header, &txn).map_err(|what| unfit(&header, &what))?;
         digests::check(&self.model, &header, proposed.digest)?;
         if changes_quotas(&txn) {
             self.quotas_changed = zxid;
-        } else if told < self.quotas_changed {
+        } else if known < self.quotas_changed {
             self.quotas_young = zxid;
         }
         if let Some(request) = &request {
@@ -196,19 +203,29 @@ impl Ghost {
     /// server waits for ever, so of those with the same number the one that fits is taken.
     fn claim(&mut self, proposed: &Proposed, txn: &Txn<'_>, asked: u64) -> Option<Arc<Arrived>> {
         let key = (proposed.header.session.0, proposed.header.cxid);
-        let waiting = self.waiting.get_mut(&key)?;
+        let waiting = self.waiting.get(&key)?;
         let early = |arrived: &Arc<Arrived>| arrived.number <= asked;
-        let fits = |arrived: &Arc<Arrived>| writes::fits(&self.model, proposed, arrived, txn);
+        let fits = |arrived: &Arc<Arrived>| {
+            self.has_moved(arrived, txn) || writes::fits(&self.model, proposed, arrived, txn)
+        };
         let at = match waiting.iter().position(|one| early(one) && fits(one)) {
             Some(at) => at,
             None if writes::is_own(&self.model, proposed, txn) => return None,
             None => waiting.iter().position(early)?,
         };
+        let waiting = self.waiting.get_mut(&key)?;
         let claimed = waiting.remove(at);
         if waiting.is_empty() {
             self.waiting.remove(&key);
         }
         claimed
+    }
+
+    /// Whether a transaction refuses a request because its session is on another link, and it may
+    /// be: in which order a leader hears of links is not seen.
+    fn has_moved(&self, arrived: &Arrived, txn: &Txn<'_>) -> bool {
+        let other = |homes: &BTreeSet<LinkId>| homes.iter().any(|home| *home != arrived.link);
+        writes::tells_of_a_move(txn) && self.homes.get(&arrived.session).is_some_and(other)
     }
 
     /// What is in no log and was shown to nobody never happened.

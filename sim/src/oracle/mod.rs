@@ -5,6 +5,7 @@
 //! arrive, bytes that leave, file operations and how they end, events, crashes. A broken promise
 //! comes back as a [`Violation`] and ends the world.
 
+pub mod acks;
 pub mod agreement;
 pub mod asked;
 pub mod bounds;
@@ -12,10 +13,13 @@ pub mod commitment;
 mod cutter;
 pub mod digests;
 pub mod ephemerals;
+pub mod epochs;
 pub mod exact_tree;
 pub mod expiry;
 pub mod fifo;
+pub mod following;
 pub mod ghost;
+pub mod leadership;
 pub mod log;
 pub mod progress;
 pub mod recovery;
@@ -28,23 +32,26 @@ use std::{collections::VecDeque, fmt, sync::Arc};
 
 use menagerie_core::{
     event::Event,
-    id::{LaneId, LinkId, OpId},
+    id::{LaneId, LinkId, OpId, ServerId},
     io::{FileOp, Frame},
     jute::{Reader, Record},
+    node::{Phase, View},
     proto::{ConnectRequest, ConnectResponse, OpCode, ReplyHeader, Request, RequestHeader},
     proto::{WatcherEvent, XID_NOTIFICATION},
     session::password_opens,
     time::Now,
     txn::Txn,
+    zab::wire::kind,
 };
 
 pub use self::cutter::Cutter;
 use self::{
     asked::Arrived,
-    expiry::Expiry,
+    expiry::{Expiry, Signs},
     ghost::Ghost,
+    leadership::Leaders,
     recovery::durable,
-    replica::{Connect, Link},
+    replica::{Connect, Link, Replica},
 };
 use crate::{
     model::{Id, Znode},
@@ -88,6 +95,14 @@ pub enum Property {
     Agreement,
     /// What is shown is on a quorum of disks.
     Commitment,
+    /// An epoch has one leader, who holds everything.
+    Leadership,
+    /// Promises of epochs are kept.
+    Epochs,
+    /// Learners hold what their leader holds.
+    Following,
+    /// What is acknowledged is durable.
+    Acks,
 }
 
 impl Property {
@@ -110,6 +125,10 @@ impl Property {
             Property::Rot => "Rot",
             Property::Agreement => "Agreement",
             Property::Commitment => "Commitment",
+            Property::Leadership => "Leadership",
+            Property::Epochs => "Epochs",
+            Property::Following => "Following",
+            Property::Acks => "Acks",
         }
     }
 }
@@ -167,6 +186,11 @@ pub struct Oracles {
     pub replies: Vec<Replied>,
     /// Probes hit since the caller last took them.
     pub seen: Vec<Probe>,
+    /// The newest life signs of sessions at any server.
+    pub signs: Signs,
+    leaders: Leaders,
+    /// A tick, in microseconds.
+    tick: u64,
     proofs: &'static [Proof],
 }
 
@@ -179,6 +203,9 @@ impl Oracles {
             ghost: Ghost::fresh(servers, tick_ms, scenario.quorum(), enforces_quotas),
             replies: Vec::new(),
             seen: Vec::new(),
+            signs: Signs::default(),
+            leaders: Leaders::default(),
+            tick: tick_ms * 1_000,
             proofs,
         }
     }
@@ -190,7 +217,60 @@ impl Oracles {
 
     /// The server that leads, if one does.
     pub fn leader(&self) -> Option<usize> {
-        None
+        let leads = |replica: &Replica| {
+            matches!(replica.phase, Some(Phase::Leading { established: true, .. }))
+        };
+        self.ghost.replicas.iter().position(leads)
+    }
+
+    /// How a server stands after a turn.
+    pub fn stands(&mut self, server: usize, view: &View) -> Check {
+        let replica = &mut self.ghost.replicas[server];
+        let before = replica.phase.replace(view.phase);
+        if matches!(view.phase, Phase::Starting | Phase::Stopping | Phase::Over) {
+            return Ok(());
+        }
+        replica.promised.seen(server, view)?;
+        let news = before != Some(view.phase);
+        match view.phase {
+            Phase::Leading { epoch: Some(epoch), established: true } => {
+                if self.leaders.leads(&self.ghost, server, epoch)? {
+                    self.seen.push(Probe::LeaderMade);
+                }
+            }
+            Phase::Following { leader, serving: true } => {
+                self.serves(server, leader, news, Probe::FollowerServes)?;
+            }
+            Phase::Observing { leader, serving: true } => {
+                self.serves(server, leader, news, Probe::ObserverServes)?;
+            }
+            Phase::Alone => {}
+            _ => return Ok(()),
+        }
+        if view.applied.0 > self.ghost.replicas[server].applied {
+            durable(&self.ghost, server, view.applied.0)?;
+            self.ghost.advance(server, view.applied.0)?;
+        }
+        digests::stands(&self.ghost, server, view.digest)
+    }
+
+    /// A learner serves; `news` if it just began to.
+    fn serves(&mut self, server: usize, leader: ServerId, news: bool, probe: Probe) -> Check {
+        let Some(leader) = usize::try_from(leader.0 - 1).ok().filter(|_| news) else {
+            return Ok(());
+        };
+        self.seen.push(probe);
+        let mine = self.ghost.replicas[server].promised.current();
+        let theirs = self.ghost.replicas[leader].promised.current();
+        if self.leader() == Some(leader) && mine == theirs {
+            following::serves(&self.ghost, server, leader)?;
+        }
+        Ok(())
+    }
+
+    /// A link to a leader, or to whom this server takes for one, came up.
+    pub fn leader_link(&mut self, server: usize, link: LinkId) {
+        self.ghost.replicas[server].acks.link_up(link);
     }
 
     fn link(&mut self, server: usize, link: LinkId) -> Option<&mut Link> {
@@ -209,6 +289,7 @@ impl Oracles {
             // What this turn sent before it knew still counts.
             link.gone = true;
         }
+        self.ghost.replicas[server].acks.link_down(link);
     }
 
     /// A server hangs up on a link.
@@ -227,7 +308,9 @@ impl Oracles {
 
     /// A frame is about to be handled.
     pub fn arrives(&mut self, server: usize, name: LinkId, frame: &Frame<'_>, at: u64, now: Now) {
-        let Some(link) = self.ghost.replicas[server].links.get_mut(&name) else { return };
+        let Some(link) = self.ghost.replicas[server].links.get_mut(&name) else {
+            return self.learns(server, name, frame);
+        };
         let Frame::Packet(bytes) = frame else {
             link.excused = true;
             return;
@@ -241,11 +324,17 @@ impl Oracles {
             return;
         };
         self.ghost.requests += 1;
+        let applied = match self.leader() {
+            _ if self.ghost.is_alone() => self.ghost.told,
+            Some(leader) => self.ghost.replicas[leader].applied,
+            None => 0,
+        };
         let replica = &mut self.ghost.replicas[server];
         let logged = replica.last();
         let link = replica.links.get_mut(&name).expect("the link is there");
         let arrived = Arc::new(Arrived {
             number: self.ghost.requests,
+            link: name,
             session,
             xid: header.xid,
             op: header.op,
@@ -253,11 +342,13 @@ impl Oracles {
             ids: link.ids.clone(),
             at,
             told: self.ghost.told,
+            applied,
             logged,
         });
         link.take(&arrived, self.proofs);
         if !link.hung_up {
             replica.expiry.heard(session, now.mono);
+            self.signs.heard(session, at);
         }
         if self.ghost.closing.contains(&session) {
             self.seen.push(Probe::LateForClosing);
@@ -273,11 +364,30 @@ impl Oracles {
         }
     }
 
+    /// A server is about to handle a frame of its leader's, if it is one.
+    fn learns(&mut self, server: usize, link: LinkId, frame: &Frame<'_>) {
+        let Frame::Packet(bytes) = frame else { return };
+        let replica = &mut self.ghost.replicas[server];
+        let Some(packet) = replica.acks.arrives(link, bytes) else { return };
+        match packet.kind {
+            kind::DIFF => self.seen.push(Probe::SyncedByDiff),
+            kind::TRUNC => self.seen.push(Probe::SyncedByTrunc),
+            kind::SNAP => {
+                replica.tree = Some(packet.zxid.0);
+                self.seen.push(Probe::SyncedBySnap);
+            }
+            _ => {}
+        }
+    }
+
     /// The first packet of a link.
     fn greets(&mut self, server: usize, name: LinkId, reader: &mut Reader<'_>, now: Now) {
         let connect = ConnectRequest::decode(reader);
         let session = connect.as_ref().map_or(0, |connect| connect.session.0);
         let was_open = self.ghost.is_open(session);
+        if session != 0 {
+            self.ghost.homes.entry(session).or_default().insert(name);
+        }
         let Some(link) = self.link(server, name) else { return };
         let Ok(connect) = connect else {
             link.excused = true;
@@ -320,7 +430,12 @@ impl Oracles {
 
     /// Bytes leave a server on a link.
     pub fn sends(&mut self, server: usize, name: LinkId, bytes: &[u8], at: u64, now: Now) -> Check {
-        let Some(link) = self.link(server, name) else { return Ok(()) };
+        let replica = &mut self.ghost.replicas[server];
+        let mut acks = std::mem::take(&mut replica.acks);
+        let acked = acks.sends(replica, server, name, bytes);
+        replica.acks = acks;
+        acked?;
+        let Some(link) = replica.links.get_mut(&name) else { return Ok(()) };
         link.queued += bytes.len();
         bounds::queued(name, link.queued - bytes.len())?;
         if link.excused {
@@ -335,7 +450,7 @@ impl Oracles {
         let mut reader = Reader::new(frame);
         let link = self.link(server, name).expect("the link is there");
         if link.session.is_none() {
-            return self.handshake(server, name, &mut reader, now);
+            return self.handshake(server, name, &mut reader, at, now);
         }
         let nonsense = || Violation::new(Property::SessionFifo, "nonsense leaves".to_owned());
         let header = ReplyHeader::decode(&mut reader).map_err(|_| nonsense())?;
@@ -351,6 +466,7 @@ impl Oracles {
         server: usize,
         name: LinkId,
         reader: &mut Reader<'_>,
+        at: u64,
         now: Now,
     ) -> Check {
         let nonsense = || Violation::new(Property::Sessions, "no handshake leaves".to_owned());
@@ -366,6 +482,7 @@ impl Oracles {
         } else {
             let (session, timeout_ms) = (response.session.0, response.timeout_ms);
             replica.expiry.greeted(session, timeout_ms, asked.asked, now.mono);
+            self.signs.greeted(session, timeout_ms, at);
         }
         Ok(())
     }
@@ -374,7 +491,9 @@ impl Oracles {
     fn tells_of(&mut self, server: usize, zxid: i64) -> Check {
         durable(&self.ghost, server, zxid)?;
         self.ghost.advance(server, zxid)?;
-        self.ghost.told = self.ghost.told.max(zxid);
+        // Nothing happened between an epoch's beginning and the transaction before it.
+        let told = self.ghost.upto(zxid).last().copied().unwrap_or(0);
+        self.ghost.told = self.ghost.told.max(told);
         Ok(())
     }
 
@@ -439,6 +558,7 @@ impl Oracles {
         let request = arrived.request();
         watches::replied(header.zxid.0, link, name, request.as_ref())?;
         exact_tree::check(&mut self.ghost, server, link, arrived, header, body)?;
+        link.shown = link.shown.max(header.zxid.0);
         self.probe(arrived, header, body);
         let replica = &mut self.ghost.replicas[server];
         match &request {
@@ -506,7 +626,7 @@ impl Oracles {
     }
 
     /// A server's core tells something.
-    pub fn tells(&mut self, server: usize, event: &Event, now: Now) -> Check {
+    pub fn tells(&mut self, server: usize, event: &Event, at: u64, now: Now) -> Check {
         match event {
             Event::Recovered { zxid, .. } => {
                 recovery::recovered(&mut self.ghost, server, zxid.0)?;
@@ -518,6 +638,7 @@ impl Oracles {
             }
             Event::SessionExpired { session } => {
                 self.ghost.closing.insert(session.0);
+                self.signs.expired(session.0, self.tick, at)?;
                 self.ghost.replicas[server].expiry.expired(*session, now.mono)
             }
             _ => Ok(()),
@@ -529,7 +650,17 @@ impl Oracles {
         let replica = &mut self.ghost.replicas[server];
         replica.links.retain(|_, link| !link.gone);
         bounds::turn(inputs, steps)?;
-        replica.expiry.check(&self.ghost.closing, now.mono)
+        if self.ghost.replicas.len() > 1 {
+            return Ok(());
+        }
+        self.ghost.replicas[server].expiry.check(&self.ghost.closing, now.mono)
+    }
+
+    /// A healed world ends: every session that is open is alive.
+    pub fn at_end(&self, at: u64) -> Check {
+        let open = self.ghost.model.sessions.keys().copied();
+        let open = open.filter(|session| !self.ghost.closing.contains(session));
+        self.signs.at_end(open, self.tick, at)
     }
 
     /// A server's process is gone.

@@ -4,7 +4,7 @@
 
 use menagerie_core::id::Zxid;
 
-use super::{Check, Property, Violation, ghost::Ghost};
+use super::{Check, Property, Violation, commitment, ghost::Ghost};
 
 /// Something that speaks of `zxid` is about to leave a server.
 pub fn durable(ghost: &Ghost, server: usize, zxid: i64) -> Check {
@@ -24,9 +24,12 @@ pub fn recovered(ghost: &mut Ghost, server: usize, zxid: i64) -> Check {
     let replica = &ghost.replicas[server];
     let log = history(ghost, server, zxid)?;
     let durable = if alone { told } else { replica.durable };
-    let held =
-        replica.upto(durable).iter().filter(|one| ghost.committed.binary_search(one).is_ok());
-    let lost = held.copied().find(|one| log.binary_search(one).is_err());
+    // A leader may take back what it does not know to be committed yet, if enough others hold it.
+    let gone =
+        |one: &&i64| ghost.committed.binary_search(one).is_ok() && log.binary_search(one).is_err();
+    let matters =
+        |one: &&i64| **one <= replica.applied || !commitment::is_held(ghost, Some(server), **one);
+    let lost = replica.upto(durable).iter().filter(gone).find(matters).copied();
     if let Some(lost) = lost {
         let (zxid, lost) = (Zxid(zxid), Zxid(lost));
         return broken(format!("recovered {zxid}, but {lost} had been shown and was durable"));

@@ -8,9 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use menagerie_core::{id::LinkId, time::Instant};
+use menagerie_core::{id::LinkId, node::Phase, time::Instant};
 
-use super::{asked::Arrived, cutter::Cutter, expiry::Expiry, log::LogTap};
+use super::{
+    acks::Acks, asked::Arrived, cutter::Cutter, epochs::Promised, expiry::Expiry, log::LogTap,
+};
 use crate::model::{Applied, Id, Model, Watches};
 
 /// An event that a link is owed.
@@ -86,8 +88,10 @@ pub struct Connect {
 pub struct Replica {
     /// The model after [`Replica::applied`].
     pub model: Model,
-    /// The newest transaction that it has shown to anybody, or the epoch that began behind it.
+    /// The newest transaction that it has shown to anybody.
     pub applied: i64,
+    /// The newest zxid that this process has said, which may be the beginning of an epoch.
+    pub said: i64,
     /// How much of the committed sequence that is.
     pub shown: usize,
     /// Its log as ordered to the disk, from the beginning of history: what a snapshot stands for
@@ -101,6 +105,12 @@ pub struct Replica {
     pub tap: LogTap,
     /// The life signs of sessions that it heard itself.
     pub expiry: Expiry,
+    /// What it acknowledges to leaders.
+    pub acks: Acks,
+    /// Its part when it was last seen; none while there is no process.
+    pub phase: Option<Phase>,
+    /// Its epochs when it was last seen.
+    pub promised: Promised,
     /// Its clients' links.
     pub links: BTreeMap<LinkId, Link>,
 }
@@ -111,19 +121,23 @@ impl Replica {
         Replica {
             model,
             applied: 0,
+            said: 0,
             shown: 0,
             log: Vec::new(),
             durable: 0,
             tree: None,
             tap: LogTap::default(),
             expiry: Expiry::new(tick_ms),
+            acks: Acks::default(),
+            phase: None,
+            promised: Promised::default(),
             links: BTreeMap::new(),
         }
     }
 
-    /// The newest transaction that it has logged or shown.
+    /// The newest transaction that it has logged.
     pub fn last(&self) -> i64 {
-        self.log.last().copied().unwrap_or(0).max(self.applied)
+        self.log.last().copied().unwrap_or(0)
     }
 
     /// Its log behind a transaction.
@@ -158,5 +172,7 @@ impl Replica {
         self.links.clear();
         self.tap.crashed();
         self.expiry.crashed();
+        self.acks.crashed();
+        (self.phase, self.said) = (None, 0);
     }
 }

@@ -18,7 +18,8 @@ pub fn answered(
     response: &ConnectResponse<'_>,
 ) -> Check {
     let given = response.session.0;
-    let last = ghost.replicas[server].last();
+    let replica = &ghost.replicas[server];
+    let last = replica.last().max(replica.said);
     if asked.last_seen > last {
         let (seen, last) = (Zxid(asked.last_seen), Zxid(last));
         return broken(format!("link {}: a client that saw {seen} is let in at {last}", name.0));

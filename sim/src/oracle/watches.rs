@@ -69,8 +69,9 @@ pub fn rearmed(link: &mut Link, name: LinkId, mut missed: Vec<(i32, Vec<u8>)>) -
             list.iter().map(one).collect::<Vec<_>>().join(" ")
         };
         return broken(format!(
-            "link {} set watches again: told [{}], missed [{}]",
+            "link {} set watches again at {}: told [{}], missed [{}]",
             name.0,
+            Zxid(link.shown),
             show(&told),
             show(&missed)
         ));

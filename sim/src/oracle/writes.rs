@@ -6,14 +6,14 @@
 //! invocation and its reply, and an unanswered one at most once.
 
 use menagerie_core::{
-    proto::{OpCode, Request},
+    proto::{ErrorCode, OpCode, Request},
     txn::Txn,
 };
 
 use super::{Check, Property, Violation, asked::Arrived, ghost::Proposed};
 use crate::model::{Judged, Model, judge, may_sweep};
 
-const MALFORMED: i32 = menagerie_core::proto::ErrorCode::MarshallingError.code();
+const MALFORMED: i32 = ErrorCode::MarshallingError.code();
 
 /// A history that cannot be.
 pub fn broken(what: String) -> Check {
@@ -51,6 +51,15 @@ pub fn check(
     Ok(())
 }
 
+/// Whether a transaction refuses a request because its session is on another link.
+pub fn tells_of_a_move(txn: &Txn<'_>) -> bool {
+    match txn {
+        Txn::Multi(txns) => txns.first().is_some_and(tells_of_a_move),
+        Txn::Error { err } => *err == ErrorCode::SessionMoved.code(),
+        _ => false,
+    }
+}
+
 /// Whether a transaction is what a request must become.
 pub fn fits(model: &Model, proposed: &Proposed, arrived: &Arrived, txn: &Txn<'_>) -> bool {
     let header = &proposed.header;
@@ -84,7 +93,7 @@ fn excused(
 fn refused(txn: &Txn<'_>) -> bool {
     match txn {
         Txn::Multi(txns) => txns.iter().any(refused),
-        Txn::Error { err } => *err == menagerie_core::proto::ErrorCode::QuotaExceeded.code(),
+        Txn::Error { err } => *err == ErrorCode::QuotaExceeded.code(),
         _ => false,
     }
 }

@@ -218,6 +218,7 @@ impl World {
             match link.end(side) {
                 End::Server(server) => self.input(server, In::LinkDown { link: LinkId(name) }),
                 End::Client(client, link_there) if link.hears(side) => {
+                    self.clients[client].links.remove(&link_there);
                     self.client_turn(client, client::Input::LinkDown { link: link_there })?;
                 }
                 End::Client(..) | End::Rude => {}

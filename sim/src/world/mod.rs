@@ -48,8 +48,12 @@ const SUFFERS: u64 = 60 * SECOND;
 const REPLIES: u64 = 1_000;
 /// It suffers at most this long.
 const SUFFERS_AT_MOST: u64 = 240 * SECOND;
+/// How many of the last steps are kept for people.
+const STORY: usize = 20_000;
 /// How long a healed world goes on.
-const HEALS: u64 = 30 * SECOND;
+const HEALS: u64 = 25 * SECOND;
+/// And so many ticks more.
+const HEALS_TICKS: u64 = 20;
 
 /// Something that happens at a time.
 #[derive(Clone, Debug)]
@@ -117,7 +121,7 @@ impl World {
         let mut nature = scenario::draw(&mut Rng::stream(seed, Subsystem::Scenario, 0));
         nature.extend(scenario::draw_ensemble(
             &mut Rng::stream(seed, Subsystem::Scenario, 2),
-            servers.or(Some(1)),
+            servers,
         ));
         let climate = Climate::draw(&mut Rng::stream(seed, Subsystem::Scenario, 1));
         let script = Script::drawn(climate, Rng::stream(seed, Subsystem::Faults, 0));
@@ -204,7 +208,7 @@ impl World {
 
     /// Runs to the end, or to the first broken promise.
     pub fn run(&mut self) -> Check {
-        while self.healed_at.is_none_or(|at| self.now < at + HEALS) {
+        while self.healed_at.is_none_or(|at| self.now < at + self.heals_for()) {
             self.step()?;
         }
         self.tally.txns = self.oracles.ghost.proposed;
@@ -269,17 +273,24 @@ impl World {
         Ok(())
     }
 
+    /// How long a healed world goes on.
+    fn heals_for(&self) -> u64 {
+        HEALS + HEALS_TICKS * self.scenario.tick_ms() * 1_000
+    }
+
     fn judge_progress(&mut self) -> Check {
         let healed = self.healed_at.expect("a world ends healed");
         progress::healed(&self.oracles.ghost, self.now)?;
         for (number, client) in self.clients.iter().enumerate() {
             let waits = client.waits() && client.answered_at + 2 * progress::PATIENCE < self.now;
             if waits || client.answered_at < healed {
-                let since = self.now - healed;
-                return Err(progress::not_served(number, since, &client.standing()));
+                let phases = self.oracles.ghost.replicas.iter().map(|replica| replica.phase);
+                let phases: Vec<_> = phases.collect();
+                let standing = format!("{}; {phases:?}", client.standing());
+                return Err(progress::not_served(number, self.now - healed, &standing));
             }
         }
-        Ok(())
+        self.oracles.at_end(self.now)
     }
 
     fn at(&mut self, at: u64, event: Ev) {
@@ -300,7 +311,7 @@ impl World {
             self.now % SECOND,
             crate::readable::readable(&line(self))
         ));
-        if story.len() > 400 {
+        if story.len() > STORY {
             story.pop_front();
         }
         self.story = Some(story);

@@ -225,9 +225,10 @@ impl World {
         let steps = fx.steps();
         self.execute(server, fx, now)?;
         let machine = &self.servers[server];
-        if machine.node.is_none() || machine.life != life {
+        let Some(node) = machine.node.as_ref().filter(|_| machine.life == life) else {
             return Ok(());
-        }
+        };
+        self.oracles.stands(server, &node.view())?;
         self.oracles.turn(server, n as u64, steps, now)?;
         self.arm(server);
         let machine = &mut self.servers[server];
@@ -257,6 +258,9 @@ impl World {
         match input {
             In::LinkUp { link, port: Port::Client, peer, .. } => {
                 self.oracles.link_up(server, *link, &peer.ip().to_string());
+            }
+            In::LinkUp { link, port: Port::Quorum, dialled: Some(_), .. } => {
+                self.oracles.leader_link(server, *link);
             }
             In::LinkDown { link } => self.oracles.link_down(server, *link),
             In::Drained { link, bytes } => self.oracles.drained(server, *link, *bytes),
@@ -409,7 +413,7 @@ impl World {
             _ => {}
         }
         self.judge_rot(server, event)?;
-        self.oracles.tells(server, event, now)
+        self.oracles.tells(server, event, self.now, now)
     }
 
     /// The server halts by itself: an operator looks after the disk and starts it again.

@@ -286,6 +286,8 @@ impl World {
             (machine.doomed, machine.refuses_until) = (None, 0);
         }
         self.cuts.clear();
+        // Elections and what froze come to rest first.
+        self.oracles.signs.calm(self.now + self.heals_for() / 2);
         self.slow_net_until = 0;
         for link in self.links.values_mut() {
             for way in link.ways() {

@@ -19,6 +19,17 @@ fn a_world_runs_to_its_end_and_a_clone_runs_the_same_way() {
 }
 
 #[test]
+fn an_ensemble_elects_commits_and_serves_through_its_faults() {
+    use crate::probe::Probe;
+    let mut world = World::new(1, (1, 2), Some(3));
+    world.run().expect("no promise is broken");
+    assert!(world.tally.replies() >= 1_000 && world.tally.txns > 100);
+    for probe in [Probe::LeaderMade, Probe::FollowerServes, Probe::SyncedByDiff] {
+        assert!(world.tally.probes.contains_key(&probe), "{}", probe.name());
+    }
+}
+
+#[test]
 fn a_trace_replays_exactly_and_a_shorter_one_still_runs() {
     let mut world = World::new(3, (1, 2), Some(1));
     world.explain();

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a learner acknowledges is durable on its disk, and so is everything before it; what it
+//! acknowledges with NEWLEADER is all that came before that word.
+
+use std::collections::BTreeMap;
+
+use menagerie_core::{
+    id::{LinkId, Zxid},
+    jute::{Reader, Record},
+    zab::{
+        QuorumFrame, QuorumFramer,
+        wire::{QuorumPacket, kind},
+    },
+};
+
+use super::{Check, Property, Violation, replica::Replica};
+
+/// The limit of packets, as wide as it gets: it is not this oracle's to judge.
+const LIMIT: u32 = 1 << 30;
+
+/// What a server learned over one link, and says on it.
+#[derive(Clone)]
+struct Course {
+    says: QuorumFramer,
+    /// The newest transaction that it was sent, and the newest that it was before NEWLEADER.
+    sent: i64,
+    before: i64,
+}
+
+/// The links on which one server learns.
+#[derive(Clone, Default)]
+pub struct Acks(BTreeMap<LinkId, Course>);
+
+impl std::fmt::Debug for Acks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.keys()).finish()
+    }
+}
+
+impl Acks {
+    /// A learner dialled.
+    pub fn link_up(&mut self, link: LinkId) {
+        let says = QuorumFramer::of_learner(LIMIT);
+        self.0.insert(link, Course { says, sent: 0, before: i64::MAX });
+    }
+
+    /// The link is gone.
+    pub fn link_down(&mut self, link: LinkId) {
+        self.0.remove(&link);
+    }
+
+    /// The process is gone.
+    pub fn crashed(&mut self) {
+        self.0.clear();
+    }
+
+    /// A packet of the leader's is about to be handled, if it is one.
+    pub fn arrives<'a>(&mut self, link: LinkId, bytes: &'a [u8]) -> Option<QuorumPacket<'a>> {
+        let course = self.0.get_mut(&link)?;
+        let packet = QuorumPacket::decode(&mut Reader::new(bytes)).ok()?;
+        match packet.kind {
+            kind::PROPOSAL | kind::INFORM => course.sent = packet.zxid.0,
+            kind::NEWLEADER => course.before = course.sent,
+            _ => {}
+        }
+        Some(packet)
+    }
+
+    /// Bytes leave on a link.
+    pub fn sends(&mut self, replica: &Replica, server: usize, link: LinkId, bytes: &[u8]) -> Check {
+        let Some(course) = self.0.get_mut(&link) else { return Ok(()) };
+        let (before, mut verdict) = (course.before, Ok(()));
+        course.says.push(bytes, |frame| {
+            if let QuorumFrame::Packet(packet) = frame
+                && let Ok(packet) = QuorumPacket::decode(&mut Reader::new(packet))
+                && packet.kind == kind::ACK
+                && verdict.is_ok()
+            {
+                verdict = acked(replica, server, packet.zxid, before);
+            }
+        });
+        verdict
+    }
+}
+
+fn acked(replica: &Replica, server: usize, zxid: Zxid, before: i64) -> Check {
+    let newest = if zxid.counter() == 0 { before } else { zxid.0 };
+    let held = newest == 0 || newest <= replica.durable;
+    let whole = replica.upto(zxid.0).last().is_none_or(|last| *last <= replica.durable);
+    if held && whole {
+        return Ok(());
+    }
+    let (server, durable) = (server + 1, Zxid(replica.durable));
+    let what = format!("server {server} acknowledges {zxid} while only {durable} is durable");
+    Err(Violation::new(Property::Acks, what))
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An epoch has one leader at most, in the whole run, and whoever leads holds everything that
+//! anybody was ever shown.
+
+use std::collections::BTreeMap;
+
+use menagerie_core::id::Zxid;
+
+use super::{Check, Property, Violation, ghost::Ghost};
+
+/// Who led which epoch.
+#[derive(Clone, Debug, Default)]
+pub struct Leaders(BTreeMap<u32, usize>);
+
+impl Leaders {
+    /// A server leads an epoch; the first time, it must hold everything. Whether this is new.
+    pub fn leads(&mut self, ghost: &Ghost, server: usize, epoch: u32) -> Result<bool, Violation> {
+        match self.0.insert(epoch, server) {
+            Some(other) if other == server => return Ok(false),
+            Some(other) => {
+                let (one, other) = (server + 1, other + 1);
+                return broken(format!("servers {other} and {one} both lead epoch {epoch}"));
+            }
+            None => {}
+        }
+        complete(ghost, server, epoch).map(|()| true)
+    }
+}
+
+fn complete(ghost: &Ghost, server: usize, epoch: u32) -> Check {
+    let log = &ghost.replicas[server].log;
+    let lacks = |zxid: &&i64| log.binary_search(zxid).is_err();
+    let Some(lost) = ghost.committed.iter().find(lacks) else { return Ok(()) };
+    let (server, lost) = (server + 1, Zxid(*lost));
+    broken(format!("server {server} leads epoch {epoch} without {lost}, which was committed"))
+}
+
+fn broken<T>(what: String) -> Result<T, Violation> {
+    Err(Violation::new(Property::Leadership, what))
+}
