@@ -8,6 +8,7 @@ use super::{
     answer::put_reply,
     auth::Identities,
     conn::Conn,
+    learn::Duty,
     pending::{Origin, Proposal},
     prep::{Asker, Context, SessionState},
     server::{Fired, Server, Told},
@@ -84,6 +85,8 @@ impl<Z: Zoo> Server<Z> {
             Ok(()) => SessionState::Alive,
             Err(ErrorCode::SessionMoved) => SessionState::Moved,
             Err(_) if self.replica.sessions.contains(session) => SessionState::Closing,
+            // For Java's leader one that it does not know has expired (`LeaderSessionTracker`).
+            Err(_) if self.duty == Duty::Lead => SessionState::Closing,
             Err(_) => SessionState::Unknown,
         }
     }

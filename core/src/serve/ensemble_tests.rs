@@ -396,6 +396,18 @@ fn a_snapshot_of_a_leader_that_ordered_nothing_yet_ends_with_what_came_before() 
 }
 
 #[test]
+fn a_session_that_a_leader_does_not_know_has_expired() {
+    let mut ensemble = Ensemble::new(1);
+    let (link, session) = ensemble.client(0, 7);
+    ensemble.leader.server.replica.sessions.remove(session);
+    ensemble.learners[0].create(link, 1, "/a");
+    ensemble.carry_up();
+    ensemble.settle();
+    let expired = ErrorCode::SessionExpired.code();
+    assert_eq!(ensemble.learners[0].replies(link), [(1, Zxid::new(EPOCH, 2).0, expired)]);
+}
+
+#[test]
 fn sessions_expire_at_the_leader_unless_a_learner_reports_them() {
     let mut ensemble = Ensemble::new(1);
     let (link, session) = ensemble.client(0, 7);
