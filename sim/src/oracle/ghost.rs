@@ -49,6 +49,8 @@ pub struct Ghost {
     pub committed: Vec<i64>,
     /// The model after all of them.
     pub model: Model,
+    /// The newest epoch that anybody led.
+    pub epoch: u32,
     /// The newest zxid that any client was told.
     pub told: i64,
     /// How many requests arrived.
@@ -80,6 +82,7 @@ impl Ghost {
             history: BTreeMap::new(),
             committed: Vec::new(),
             model,
+            epoch: 0,
             told: 0,
             requests: 0,
             waiting: BTreeMap::new(),

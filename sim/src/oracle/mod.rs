@@ -235,6 +235,7 @@ impl Oracles {
         match view.phase {
             Phase::Leading { epoch: Some(epoch), established: true } => {
                 if self.leaders.leads(&self.ghost, server, epoch)? {
+                    self.ghost.epoch = self.ghost.epoch.max(epoch);
                     self.seen.push(Probe::LeaderMade);
                 }
             }
@@ -527,7 +528,7 @@ impl Oracles {
         body: &[u8],
         at: u64,
     ) -> Check {
-        let alone = self.ghost.is_alone();
+        let alone = self.ghost.replicas[server].phase == Some(Phase::Alone);
         let link = self.link(server, name).expect("the link is there");
         let arrived = fifo::answered(link, name, header, alone)?;
         self.replies.push(Replied {
@@ -650,7 +651,7 @@ impl Oracles {
         let replica = &mut self.ghost.replicas[server];
         replica.links.retain(|_, link| !link.gone);
         bounds::turn(inputs, steps)?;
-        if self.ghost.replicas.len() > 1 {
+        if replica.phase != Some(Phase::Alone) {
             return Ok(());
         }
         self.ghost.replicas[server].expiry.check(&self.ghost.closing, now.mono)

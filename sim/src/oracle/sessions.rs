@@ -26,7 +26,9 @@ pub fn answered(
     }
     if given == 0 || response.timeout_ms <= 0 {
         let open = ghost.model.sessions.contains_key(&asked.session);
-        let alive = open && !ghost.closing.contains(&asked.session);
+        // A server that does not know of a newer leader yet may not know the session, either.
+        let current = replica.promised.current() >= ghost.epoch;
+        let alive = open && current && !ghost.closing.contains(&asked.session);
         if alive && asked.password_fits {
             let session = Zxid(asked.session);
             return broken(format!("link {}: session {session} is alive, yet given up", name.0));
