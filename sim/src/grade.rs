@@ -10,12 +10,6 @@ use crate::campaign::{Plan, campaign};
 /// Seeds between two bases.
 const APART: u64 = 1_000_000;
 
-/// Why the bugs of broadcast are not hunted.
-const BROADCAST: &str = "a world has one server yet; shown in `zab`";
-
-/// Why the bugs of elections are not hunted.
-const ELECTION: &str = "a world has one server yet; shown in `election`";
-
 /// Bugs that no world can show, and why: unit tests beside the code show them instead.
 const BEYOND: &[(&str, &str)] = &[
     ("MovedSessionServed", "the old link is hung up on before it could ask; shown in `session`"),
@@ -23,28 +17,6 @@ const BEYOND: &[(&str, &str)] = &[
     ("TearNotCut", "each start stops at a tear, so it costs nothing to us; shown in `store`"),
     ("ReplyOvertakesEvent", "needs more than a thousand watchers; shown in `watch`"),
     ("VersionWrapsToAny", "needs two thousand million updates of one znode; shown in `prep`"),
-    ("EpochSaidBeforeSync", "a world has one server yet; shown in `store`"),
-    ("DiffWithoutCommonPast", BROADCAST),
-    ("NewLeaderAckedBeforeLog", BROADCAST),
-    ("EpochBeforeLog", BROADCAST),
-    ("ProposalsAckedEarly", BROADCAST),
-    ("AppliesProposals", BROADCAST),
-    ("JoinerDropsCommits", BROADCAST),
-    ("TouchesNotRelayed", BROADCAST),
-    ("EpochReused", BROADCAST),
-    ("JoinerMissesProposals", BROADCAST),
-    ("CounterRollsOver", BROADCAST),
-    ("LeaderNotCounted", BROADCAST),
-    ("TreeEndsEarly", BROADCAST),
-    ("SyncAsksNobody", BROADCAST),
-    ("MinorityIsQuorum", "a world has one server yet; shown in `quorum`"),
-    ("TieBreakForgetsEpoch", ELECTION),
-    ("EmptyServerVotes", ELECTION),
-    ("DeafAfterBadNotification", ELECTION),
-    ("GreetsWithOldVote", ELECTION),
-    ("RipeningIgnoresSettled", ELECTION),
-    ("LeaderUnconfirmed", ELECTION),
-    ("SettledVotesComparedWhole", ELECTION),
 ];
 
 /// All bugs with their names.
