@@ -43,7 +43,8 @@ pub struct Verdict {
     pub trace: Option<Trace>,
 }
 
-/// Runs one world on this thread, of so many servers or of as many as are drawn. One that breaks a promise is run again, for the account.
+/// Runs one world on this thread, of so many servers or of as many as are drawn. One that breaks a
+/// promise is run again, for the account.
 pub fn run(
     seed: u64,
     servers: Option<u32>,

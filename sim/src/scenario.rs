@@ -120,7 +120,8 @@ const MOST: u32 = 7;
 /// In one of so many worlds a server stands alone.
 const ALONE: u64 = 4;
 
-/// The knobs of an ensemble of so many servers, or of as many as are drawn; none for a server alone.
+/// The knobs of an ensemble of so many servers, or of as many as are drawn; none for a server
+/// alone.
 pub fn draw_ensemble(rng: &mut Rng, servers: Option<u32>) -> Vec<Knob> {
     let alone = rng.one_in(ALONE);
     let drawn = rng.weighted(&[0, 1, 1, 6, 1, 3, 0, 1]) as u32;

@@ -65,7 +65,7 @@ impl Actor {
         let healthy = Rng::stream(seed, Subsystem::Health, number as u64);
         let mut seeds = Rng::stream(seed, Subsystem::Client, number as u64);
         let mut clocks = Rng::stream(seed, Subsystem::Clock, 1 + number as u64);
-        let hosts = (0..scenario.servers.len()).map(|n| format!("{}:2181", name(n)).into());
+        let hosts = (0..scenario.servers.len()).map(|n| format!("{}:2181", name(n)));
         let connect = ConnectString { hosts: hosts.collect(), chroot: String::new() };
         let config = Config::new(connect, scenario.timeout_ms, seeds.bits());
         Actor {

@@ -152,10 +152,10 @@ impl World {
         self.rolling.mix(link.0);
         self.rolling.bytes(bytes);
         self.note(|_| format!("{} sends {} bytes on {}", name(server), bytes.len(), link.0));
+        self.oracles.sends(server, link, bytes, self.now, now)?;
         let Some(state) = self.links.get_mut(&link.0) else { return Ok(()) };
         let side = state.side_of(server).expect("its own link");
         state.from(side).unsent.extend(bytes);
-        self.oracles.sends(server, link, bytes, self.now, now)?;
         self.pump(link.0, side);
         Ok(())
     }
