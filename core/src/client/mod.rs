@@ -114,6 +114,10 @@ pub struct Client {
     /// Whether the session is known beyond a read-only server, and so can be resumed.
     global: bool,
     last_zxid: Zxid,
+    /// The last transaction that an event showed, where the server says which that was: the next
+    /// server must know it, too. Lost watches are asked for by `last_zxid`, for other events of the
+    /// same transaction may still have been on their way.
+    told_zxid: Zxid,
     identities: Vec<Given>,
     watches: Watches,
     /// Requests without a reply, in order.
@@ -196,6 +200,7 @@ impl Client {
             session,
             password,
             last_zxid: Zxid::ZERO,
+            told_zxid: Zxid::ZERO,
             identities: Vec::new(),
             watches: Watches::default(),
             pending: VecDeque::new(),
@@ -301,7 +306,7 @@ impl Client {
         self.mode = Mode::Greeting { link, deadline: deadline.max(now) };
         let greeting = ConnectRequest {
             protocol_version: 0,
-            last_zxid_seen: self.last_zxid,
+            last_zxid_seen: self.last_zxid.max(self.told_zxid),
             timeout_ms: i32::try_from(self.timeout.as_millis()).unwrap_or(i32::MAX),
             session: if self.global { self.session } else { SessionId::NONE },
             password: &self.password,
@@ -410,6 +415,7 @@ impl Client {
         let event = WatcherEvent::decode(r).ok()?;
         // A kind of a later server: there cannot be a watch for it.
         let Some(kind) = NoticeKind::from_wire(event.kind) else { return Some(()) };
+        self.told_zxid = self.told_zxid.max(zxid);
         let path = self.chroot.inward(event.path);
         let watches = self.watches.fired(kind, path);
         fx.push(Effect::Notice(Notice { kind, path: path.to_vec(), zxid, watches }));
