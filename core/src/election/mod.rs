@@ -88,8 +88,9 @@ use crate::{
 /// After how long a looking server repeats itself at first (`fastleader.minNotificationInterval`).
 const REPEATS_AFTER: Duration = Duration::from_millis(200);
 
-/// The interval doubles up to this. Java's, which may be set (`fastleader.maxNotificationInterval`),
-/// doubles up to a minute: that long an ensemble may stay without a leader after a network healed.
+/// The interval doubles up to this. Java's doubles up to a minute, unless another limit is set
+/// (`fastleader.maxNotificationInterval`): that long an ensemble may stay without a leader after a
+/// network healed.
 const LONGEST_INTERVAL: Duration = Duration::from_millis(3_200);
 
 /// What an election must know before it begins.
