@@ -14,7 +14,8 @@ use crate::{
     zoo::{Mutation, Zoo},
 };
 
-/// How long a quorum for a vote must last before it decides (`FastLeaderElection.finalizeWait`).
+/// How long a quorum for a vote must last before it decides, while others may still have a better
+/// one (`FastLeaderElection.finalizeWait`).
 const RIPENS_IN: Duration = Duration::from_millis(200);
 
 /// What a server brings to an election: what is durable on its disk, and nothing else.
@@ -166,6 +167,16 @@ impl<Z: Zoo> Ballot<Z> {
     pub fn ripe(&self, now: Instant) -> Option<Outcome> {
         let ripe = self.ripe_at.is_some_and(|at| at <= now);
         ripe.then_some(Outcome { vote: self.vote, round: self.round })
+    }
+
+    /// The same without waiting, if nobody is left whose better vote could still come: each voter
+    /// votes alike, or is `away`. A server that found nothing on its disk waits all the same: a
+    /// voter with data may be about to come.
+    pub fn unanimous(&self, quorums: &Quorums, away: impl Fn(ServerId) -> bool) -> Option<Outcome> {
+        let spoke = |id| self.agrees(id, self.vote, self.round);
+        let all = || quorums.voters().into_iter().all(|id| spoke(id) || id != self.me && away(id));
+        let decides = self.ripe_at.is_some() && self.part == Part::Votes && all();
+        decides.then_some(Outcome { vote: self.vote, round: self.round })
     }
 
     /// Follows a later round and a better vote.

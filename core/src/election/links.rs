@@ -59,6 +59,8 @@ struct Peer {
     owed: bool,
     /// It knocked, and has no link yet.
     knocked: bool,
+    /// The last that was seen of it is a link that ended or a dial that failed.
+    away: bool,
     dialling: Dialling,
     /// The pause after the next failure.
     pause: Duration,
@@ -117,6 +119,7 @@ impl Links {
             unsent: 0,
             owed: false,
             knocked: false,
+            away: false,
             dialling: Dialling::Rest,
             pause: PAUSE,
             fresh_until: Instant::ZERO,
@@ -128,6 +131,11 @@ impl Links {
     /// Whether `link` is one of these.
     pub fn owns(&self, link: LinkId) -> bool {
         self.ends.contains_key(&link)
+    }
+
+    /// Whether `id` had a link that ended or was dialled in vain, and was not heard of since.
+    pub fn is_away(&self, id: ServerId) -> bool {
+        self.peers.get(&id).is_some_and(|peer| peer.away)
     }
 
     /// A server has to be told what this one thinks, as soon as it can be.
@@ -246,6 +254,7 @@ impl Links {
         let text = format!("server {id} cannot be reached for election at {address}: {why}");
         peer.next = (peer.next + 1) % peer.addresses.len();
         peer.knocked = false;
+        peer.away = peer.link.is_none();
         fx.event(Event::Note { level, text });
         self.pause(now, id);
     }
@@ -266,7 +275,8 @@ impl Links {
     pub fn on_down(&mut self, now: Instant, link: LinkId) {
         let end = self.ends.remove(&link).expect("a link goes down that was up");
         if let End::Peer(id) = end {
-            self.peer(id).link = None;
+            let peer = self.peer(id);
+            (peer.link, peer.away) = (None, true);
             self.pause(now, id);
         }
     }
@@ -334,8 +344,7 @@ impl Links {
         }
         let named = |one: &Address| hello.addresses().contains(one);
         peer.next = peer.addresses.iter().position(named).unwrap_or(peer.next);
-        peer.knocked = true;
-        peer.owed = true;
+        (peer.knocked, peer.owed, peer.away) = (true, true, false);
         if !matches!(peer.dialling, Dialling::Under(_)) {
             peer.dialling = Dialling::Pause { until: now.max(peer.fresh_until) };
         }
@@ -353,8 +362,7 @@ impl Links {
     fn keep(&mut self, id: ServerId, link: LinkId, fx: &mut Effects) {
         let peer = self.peer(id);
         peer.unsent = 0;
-        peer.owed = true;
-        peer.knocked = false;
+        (peer.owed, peer.knocked, peer.away) = (true, false, false);
         if !matches!(peer.dialling, Dialling::Under(_)) {
             peer.dialling = Dialling::Rest;
         }

@@ -7,8 +7,8 @@
 //! that the one which is holds everything that was committed, is discovery's part (`zab`).
 //!
 //! ```text
-//!           look            a quorum has voted alike for 200 ms,
-//!                           or has settled on a leader that says it leads
+//!           look            a quorum has voted alike for 200 ms, or all who can be reached have;
+//!                           or a quorum has settled on a leader that says it leads
 //!   Idle ---------> Looking ---------------------------------------------> Settled
 //!                    |   ^                                                  |
 //!                    `---'  look: a round further                           |
@@ -22,6 +22,10 @@
 //! there anew; it corrects those who lag behind. The newest word of each voter stands for it, also
 //! while a decision ripens: Java throws away what settled servers say in those 200 ms, and can
 //! follow somebody who does not lead. Links are in order, so the newest word is the truest.
+//!
+//! The 200 ms are for a better vote that is still on its way. Where a quorum has voted alike and
+//! nobody else can be reached, none can be: the decision falls at once, and when a leader is killed
+//! there is another one within milliseconds, where Java always waits.
 //!
 //! A settled server answers whoever is looking. What goes out on a link is always the current
 //! state, never a message that has waited (`links.rs` says what else differs from Java).
@@ -395,7 +399,8 @@ impl<Z: Zoo> Election<Z> {
         fx: &mut Effects,
     ) -> Option<Decision> {
         let Mode::Looking { ballot, .. } = &self.mode else { return None };
-        let Outcome { vote, round } = outcome.or_else(|| ballot.ripe(now))?;
+        let unanimous = || ballot.unanimous(&self.quorums, |id| self.links.is_away(id));
+        let Outcome { vote, round } = outcome.or_else(|| ballot.ripe(now)).or_else(unanimous)?;
         let (decision, says) = if vote.leader == self.me {
             (Decision::Leading, "leads")
         } else if self.quorums.is_voter(self.me) {

@@ -64,11 +64,13 @@ use crate::{
     zoo::{Mutation, Zoo},
 };
 
-/// How often a leader that does not answer is dialled, as in Java.
-const TRIES: u32 = 5;
+/// How often a leader that does not answer is dialled: over three seconds, four in Java.
+const TRIES: u32 = 6;
 
-/// The pause between two tries.
-const RETRY: Duration = Duration::from_secs(1);
+/// The pause after the first try; it doubles. A leader may need a moment to find out that it is
+/// one: Java opens its port then, and waits 100 ms between tries since 3.6
+/// (`zookeeper.leaderConnectDelayDuringRetryMs`), a second before.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// Who a learner is, and how patient.
 #[derive(Clone, Copy, Debug)]
@@ -218,7 +220,7 @@ impl<Z: Zoo> Learner<Z> {
     /// There is no link.
     pub fn on_dial_failed(&mut self, now: Instant, fx: &mut Effects, order: Orders<'_>) {
         let Mode::Dialling { tries, .. } = self.mode else { return };
-        let next = now + RETRY;
+        let next = now + RETRY * (1 << (tries - 1));
         if tries == TRIES || self.deadline.is_some_and(|deadline| next > deadline) {
             return self.give_up("the leader cannot be reached", fx, order);
         }

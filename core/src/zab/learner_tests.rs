@@ -371,12 +371,12 @@ fn sessions_syncs_and_writes_travel() {
 }
 
 #[test]
-fn a_leader_that_cannot_be_reached_is_dialled_five_times() {
+fn a_leader_that_cannot_be_reached_is_dialled_six_times() {
     let mut rig = Rig::new(Sound);
-    for _ in 0..4 {
+    for pause in [100, 200, 400, 800, 1600] {
         assert_eq!(rig.act(|l, now, fx, order| l.on_dial_failed(now, fx, order)), NOTHING);
         let next = rig.learner.poll_timeout().expect("a retry").millis();
-        assert_eq!(next, rig.ms + 1000);
+        assert_eq!(next, rig.ms + pause);
         assert_eq!(rig.at(next), ["Dial"]);
     }
     let words = rig.act(|l, now, fx, order| l.on_dial_failed(now, fx, order));
