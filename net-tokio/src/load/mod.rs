@@ -39,9 +39,10 @@ const PREPARING: usize = 256;
 /// Measure a ZooKeeper server.
 #[derive(Clone, Debug, Args)]
 pub struct Options {
-    /// The server; of --null, the address to serve on.
-    #[arg(long, default_value = "127.0.0.1:2181")]
-    server: String,
+    /// The server, or several with commas between, among which connections are dealt out in turn;
+    /// of --null, the address to serve on.
+    #[arg(long, default_value = "127.0.0.1:2181", value_delimiter = ',')]
+    server: Vec<String>,
     /// What to ask for.
     #[arg(long, value_enum, default_value_t = Workload::Read)]
     workload: Workload,
@@ -75,9 +76,9 @@ pub struct Options {
     /// Only make the znodes.
     #[arg(long)]
     fill: bool,
-    /// The server's process: tells its CPU time, too.
-    #[arg(long)]
-    pid: Option<u32>,
+    /// The server's process, or several with commas between: tells their CPU time, too.
+    #[arg(long, value_delimiter = ',')]
+    pid: Vec<u32>,
     /// Print one line of JSON in place of the table.
     #[arg(long)]
     json: bool,
@@ -110,7 +111,7 @@ fn failed(error: &io::Error) -> ExitCode {
 async fn work(options: &Options) -> io::Result<()> {
     if options.null {
         let Options { server, value_size, sync, .. } = options;
-        match null::serve(server, *value_size, sync.as_deref()).await? {}
+        match null::serve(&server[0], *value_size, sync.as_deref()).await? {}
     }
     prepare(options).await?;
     if options.fill {
@@ -129,7 +130,7 @@ async fn work(options: &Options) -> io::Result<()> {
 
 /// Makes the znodes that are missing.
 async fn prepare(options: &Options) -> io::Result<()> {
-    let mut link = Link::connect(&options.server).await?;
+    let mut link = Link::connect(&options.server[0]).await?;
     if link.exists(&path(options.znodes - 1)).await? {
         // They are made in order, so none before the last is missing.
         return Ok(());
@@ -157,11 +158,16 @@ async fn prepare(options: &Options) -> io::Result<()> {
     Ok(())
 }
 
+/// Connects the connection of a number to the server whose turn it is.
+async fn connect(number: u32, options: &Options) -> io::Result<Link> {
+    Link::connect(&options.server[number as usize % options.server.len()]).await
+}
+
 async fn open_idle(options: &Options) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
     let bar = progress(u64::from(options.idle));
     let mut sessions = Vec::new();
-    for _ in 0..options.idle {
-        sessions.push(spawn_local(Link::connect(&options.server).await?.idle()));
+    for number in 0..options.idle {
+        sessions.push(spawn_local(connect(number, options).await?.idle()));
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -172,7 +178,7 @@ async fn open_idle(options: &Options) -> io::Result<Vec<JoinHandle<io::Result<()
 async fn measure(options: &Options) -> io::Result<String> {
     let mut links = Vec::new();
     for number in 0..options.connections {
-        links.push((number, Link::connect(&options.server).await?));
+        links.push((number, connect(number, options).await?));
     }
     let from = Instant::now() + Duration::from_secs(options.warm_up);
     let until = from + Duration::from_secs(options.seconds);
@@ -181,7 +187,7 @@ async fn measure(options: &Options) -> io::Result<String> {
     let pace = Pace { depth: options.depth as usize, every, until };
     let progress = progress(options.warm_up + options.seconds);
     let ticking = spawn_local(tick(progress.clone()));
-    let watching = options.pid.map(|pid| spawn_local(watch(pid, from, until)));
+    let watching = spawn_local(watch(options.pid.clone(), from, until));
     let mut tasks = Vec::new();
     for (number, link) in links {
         let (tally, options) = (tally.clone(), options.clone());
@@ -195,20 +201,19 @@ async fn measure(options: &Options) -> io::Result<String> {
     }
     ticking.abort();
     progress.finish_and_clear();
-    let cpu = match watching {
-        Some(watching) => Some(watching.await.expect("no task panics")?),
-        None => None,
-    };
+    let cpu = watching.await.expect("no task panics")?;
+    let cpu = (!options.pid.is_empty()).then_some(cpu);
     let tally = tally.borrow();
     Ok(if options.json { tally.json(options, cpu) } else { tally.table(options, cpu) })
 }
 
-/// CPU time that a process uses from one instant to another.
-async fn watch(pid: u32, from: Instant, until: Instant) -> io::Result<Duration> {
+/// CPU time that processes use from one instant to another.
+async fn watch(pids: Vec<u32>, from: Instant, until: Instant) -> io::Result<Duration> {
+    let used = || pids.iter().map(|pid| process::cpu_time(*pid)).sum::<io::Result<Duration>>();
     sleep_until(from.into()).await;
-    let before = process::cpu_time(pid)?;
+    let before = used()?;
     sleep_until(until.into()).await;
-    Ok(process::cpu_time(pid)? - before)
+    Ok(used()? - before)
 }
 
 fn progress(length: u64) -> ProgressBar {
