@@ -39,6 +39,14 @@ impl Script {
         }
     }
 
+    /// Takes the commands of a block together.
+    pub fn play_blocks(&mut self, mut play: impl FnMut(&[&str]) -> Vec<String>) {
+        for block in &mut self.blocks {
+            let commands: Vec<&str> = block.commands().collect();
+            block.output = play(&commands);
+        }
+    }
+
     /// A server's inputs in one block are one turn.
     pub fn play_turns(&mut self, stage: &mut Stage) {
         for block in &mut self.blocks {

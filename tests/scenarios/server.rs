@@ -30,37 +30,30 @@ use menagerie_core::{
     frame::ClientFramer,
     id::{AskId, FileId, LaneId, LinkId, SessionId, Zxid},
     io::{Dir, Effect, Effects, FileOp, Input, Port, Question},
-    jute::{Reader, Record, Write, begin_frame, end_frame},
+    jute::{Reader, Write},
     node::{Node, Setup},
-    proto::{
-        ConnectRequest, ConnectResponse, OpCode, PASSWORD_LEN, ReplyHeader, Request, RequestHeader,
-        Response, WatcherEvent, XID_AUTH, XID_NOTIFICATION, XID_PING, XID_SET_WATCHES,
-    },
+    proto::{ConnectRequest, OpCode, PASSWORD_LEN, Request},
     serve::Facts,
     time::{Instant, Now},
-    txn::TxnEntry,
 };
 use menagerie_sim::{
     disk::{Armed, Class, Disk, Inode, Keep, Output, Pace},
     rng::{Rng, Subsystem},
 };
 
-use crate::speech;
+use crate::{
+    packets, speech,
+    troupe::guest::{self, Guest, Heard},
+};
 
 /// The wall clock when a story begins.
 const EPOCH_MS: i64 = 1_600_000_000_000;
 
 /// A client's end of a link.
-struct Guest {
-    name: String,
-    framer: ClientFramer,
-    /// Bytes that make no whole frame yet.
-    held: Vec<u8>,
-    greeted: bool,
+struct Caller {
+    guest: Guest,
     /// Whether it asked by a four-letter word.
     word: bool,
-    xid: i32,
-    asked: VecDeque<(i32, OpCode)>,
 }
 
 pub struct Stage {
@@ -74,7 +67,7 @@ pub struct Stage {
     lanes: VecDeque<LaneId>,
     files: BTreeMap<FileId, String>,
     now: Instant,
-    guests: BTreeMap<LinkId, Guest>,
+    guests: BTreeMap<LinkId, Caller>,
     links: u64,
     /// Who has which session and password.
     sessions: BTreeMap<String, (SessionId, Vec<u8>)>,
@@ -261,28 +254,21 @@ impl Stage {
     }
 
     fn link(&self, name: &str) -> LinkId {
-        let named = self.guests.iter().filter(|(_, guest)| guest.name == name);
+        let named = self.guests.iter().filter(|(_, caller)| caller.guest.name == name);
         *named.map(|(link, _)| link).max().unwrap_or_else(|| panic!("{name} has no link"))
     }
 
     /// A link of that name, a new one if there is none.
     fn opened(&mut self, name: &str) -> LinkId {
-        if let Some((link, _)) = self.guests.iter().find(|(_, guest)| guest.name == name) {
+        if let Some((link, _)) = self.guests.iter().find(|(_, caller)| caller.guest.name == name) {
             return *link;
         }
         self.links += 1;
         let link = LinkId(self.links);
         let limit = self.setup.as_ref().expect("a configuration").config.requests.max_buffer;
-        let guest = Guest {
-            name: name.to_owned(),
-            framer: ClientFramer::new(limit),
-            held: Vec::new(),
-            greeted: false,
-            word: false,
-            xid: 0,
-            asked: VecDeque::new(),
-        };
-        self.guests.insert(link, guest);
+        let mut guest = Guest::new(name);
+        guest.framer = ClientFramer::new(limit);
+        self.guests.insert(link, Caller { guest, word: false });
         let peer = SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), 5000 + self.links as u16));
         self.input(Input::LinkUp { link, port: Port::Client, peer, dialled: None });
         link
@@ -310,30 +296,12 @@ impl Stage {
         if session == SessionId::NONE {
             self.opening.push_back(name.to_owned());
         }
-        let mut bytes = Vec::new();
-        framed(&mut bytes, |out| request.encode(out));
-        self.sends(name, &bytes, false);
+        self.sends(name, &guest::greeting(&request), false);
     }
 
     fn asks(&mut self, name: &str, request: &Request<'_>) {
         let link = self.link(name);
-        let guest = self.guests.get_mut(&link).expect("a guest");
-        let op = request.op();
-        let xid = match op {
-            OpCode::Ping => XID_PING,
-            OpCode::Auth => XID_AUTH,
-            OpCode::SetWatches2 => XID_SET_WATCHES,
-            _ => {
-                guest.xid += 1;
-                guest.xid
-            }
-        };
-        guest.asked.push_back((xid, op));
-        let mut bytes = Vec::new();
-        framed(&mut bytes, |out| {
-            RequestHeader { xid, op: op.code() }.encode(out);
-            request.encode(out);
-        });
+        let bytes = self.guests.get_mut(&link).expect("a guest").guest.asks(request);
         self.sends(name, &bytes, false);
     }
 
@@ -349,8 +317,8 @@ impl Stage {
         let body: Vec<u8> = (0..hex.len()).step_by(2).map(byte).collect();
         let link = self.opened(name);
         if let Ok(xid) = Reader::new(&body).int() {
-            let guest = self.guests.get_mut(&link).expect("a guest");
-            guest.asked.push_back((xid, OpCode::Error));
+            let caller = self.guests.get_mut(&link).expect("a guest");
+            caller.guest.asked.push_back((xid, OpCode::Error));
         }
         let mut bytes = Vec::new();
         bytes.put_string(&body);
@@ -359,12 +327,12 @@ impl Stage {
 
     fn sends(&mut self, name: &str, bytes: &[u8], word: bool) {
         let link = self.opened(name);
-        let guest = self.guests.get_mut(&link).expect("a guest");
-        guest.word |= word;
-        let mut framer = std::mem::replace(&mut guest.framer, ClientFramer::new(0));
+        let caller = self.guests.get_mut(&link).expect("a guest");
+        caller.word |= word;
+        let mut framer = std::mem::replace(&mut caller.guest.framer, ClientFramer::new(0));
         framer.push(bytes, |frame| self.input(Input::Frame { link, frame }));
-        if let Some(guest) = self.guests.get_mut(&link) {
-            guest.framer = framer;
+        if let Some(caller) = self.guests.get_mut(&link) {
+            caller.guest.framer = framer;
         }
     }
 
@@ -481,125 +449,53 @@ impl Stage {
     }
 
     fn guest_name(&self, link: LinkId) -> String {
-        self.guests.get(&link).map_or_else(|| "nobody".to_owned(), |guest| guest.name.clone())
+        self.guests
+            .get(&link)
+            .map_or_else(|| "nobody".to_owned(), |caller| caller.guest.name.clone())
     }
 
     fn show_sent(&mut self, link: LinkId, bytes: &[u8]) {
-        let Some(guest) = self.guests.get_mut(&link) else { return };
-        let name = guest.name.clone();
-        if guest.word {
+        let Some(caller) = self.guests.get_mut(&link) else { return };
+        let name = caller.guest.name.clone();
+        if caller.word {
             let text = String::from_utf8_lossy(bytes);
             self.out.extend(text.lines().map(|line| format!("{name} | {line}").trim_end().into()));
             return;
         }
-        guest.held.extend_from_slice(bytes);
-        let held = std::mem::take(&mut guest.held);
-        let mut r = Reader::new(&held);
-        let mut rest = held.as_slice();
-        while let Ok(frame) = r.string() {
-            rest = r.rest();
-            let line = self.show_frame(link, frame);
-            self.out.push(format!("{name} <- {line}"));
-        }
-        self.guests.get_mut(&link).expect("a guest").held = rest.to_vec();
-    }
-
-    fn show_frame(&mut self, link: LinkId, frame: &[u8]) -> String {
-        let guest = self.guests.get_mut(&link).expect("a guest");
-        let mut r = Reader::new(frame);
-        if !guest.greeted {
-            guest.greeted = true;
-            let greeting = ConnectResponse::decode(&mut r).expect("a greeting");
-            assert!(r.is_empty());
-            let (session, name) = (greeting.session, guest.name.clone());
-            if session == SessionId::NONE {
-                return format!("expired, {} bytes", frame.len());
+        for heard in caller.guest.hears(bytes) {
+            if let Heard::Greeting { session, password, .. } = &heard
+                && *session != SessionId::NONE
+            {
+                self.sessions.insert(name.clone(), (*session, password.clone()));
             }
-            self.sessions.insert(name, (session, greeting.password.to_vec()));
-            let ms = greeting.timeout_ms;
-            return format!("session {session} for {ms} ms, {} bytes", frame.len());
+            self.out.push(format!("{name} <- {}", speech::heard(&heard)));
         }
-        let header = ReplyHeader::decode(&mut r).expect("a header");
-        if header.xid == XID_NOTIFICATION {
-            let event = WatcherEvent::decode(&mut r).expect("an event");
-            let kind = ["Created", "Deleted", "DataChanged", "ChildrenChanged"];
-            let kind = kind[event.kind as usize - 1];
-            return format!("{kind} {} at {:x}", speech::text(event.path), header.zxid.0);
-        }
-        // Java, too, answers an auth packet ahead of the requests before it.
-        let in_turn = |(xid, _): &(i32, OpCode)| (*xid == XID_AUTH) == (header.xid == XID_AUTH);
-        let at = guest.asked.iter().position(in_turn).expect("something that was asked");
-        let (xid, op) = guest.asked.remove(at).expect("it was found there");
-        assert_eq!(xid, header.xid, "replies come in order");
-        let said = if header.err == 0 {
-            speech::response(&Response::decode(op, &mut r).expect("a reply"))
-        } else {
-            speech::error(header.err)
-        };
-        assert!(r.is_empty(), "nothing follows the reply");
-        format!("{xid} {op:?}: {said} at {:x}", header.zxid.0)
     }
 
     /// An operation as it is ordered.
     fn show_op(&mut self, lane: LaneId, what: &FileOp) -> String {
-        let line = format!("disk {}: {}", lane.0, self.name(what));
-        if let FileOp::Write { file, offset, data } = what
-            && self.files[file].starts_with("log.")
+        let is_log =
+            matches!(what, FileOp::Write { file, .. } if self.files[file].starts_with("log."));
+        if let FileOp::Write { offset, data, .. } = what
+            && is_log
         {
-            return format!("{line}: {}", self.txns(*offset, data).join(", "));
+            self.name_sessions(*offset, data);
         }
-        line
+        packets::order(lane, &self.name(what), what, is_log)
     }
 
     fn name(&self, what: &FileOp) -> String {
-        let of = |file: &FileId| self.files[file].as_str();
-        match what {
-            FileOp::List { dir, .. } => format!("list {dir:?}"),
-            FileOp::Open { name, .. } => format!("open {name}"),
-            FileOp::Create { name, .. } => format!("create {name}"),
-            FileOp::Close { file } => format!("close {}", of(file)),
-            FileOp::Read { file, offset, len } => format!("read {} {offset}+{len}", of(file)),
-            FileOp::Write { file, offset, data } => {
-                format!("write {} {offset}+{}", of(file), data.len())
-            }
-            FileOp::Preallocate { file, offset, len } => {
-                format!("zero {} {offset}+{len}", of(file))
-            }
-            FileOp::Sync { file } => format!("sync {}", of(file)),
-            FileOp::Truncate { file, len } => format!("truncate {} to {len}", of(file)),
-            FileOp::Rename { from, to, .. } => format!("rename {from} to {to}"),
-            FileOp::Unlink { name, .. } => format!("unlink {name}"),
-            FileOp::SyncDir { dir } => format!("sync folder {dir:?}"),
-            FileOp::Lock { name, .. } => format!("lock {name}"),
-        }
+        packets::op(&self.files, |file| file, what)
     }
 
-    /// The transactions in what is written to a log.
-    fn txns(&mut self, offset: u64, data: &Arc<Vec<u8>>) -> Vec<String> {
-        let mut r = Reader::new(data);
-        if offset == 0 {
-            r.take(16).expect("a header");
-        }
-        let mut txns = Vec::new();
-        while !r.is_empty() {
-            r.long().expect("a checksum");
-            let entry = r.string().expect("an entry");
-            assert_eq!(r.byte(), Ok(b'B'), "the end mark");
-            let entry = TxnEntry::decode(&mut Reader::new(entry)).expect("a transaction");
-            let session = entry.header.session;
+    /// Names the sessions that are opened by what is written to a log.
+    fn name_sessions(&mut self, offset: u64, data: &Arc<Vec<u8>>) {
+        packets::txns(offset, data, |entry| {
             if entry.header.op == OpCode::CreateSession.code()
                 && let Some(name) = self.opening.pop_front()
             {
-                self.names.push((session, name));
+                self.names.push((entry.header.session, name));
             }
-            txns.push(speech::txn(entry.header.zxid, session, &entry.txn));
-        }
-        txns
+        });
     }
-}
-
-fn framed(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    let mark = begin_frame(out);
-    write(out);
-    end_frame(out, mark);
 }

@@ -10,11 +10,14 @@
 
 use menagerie_core::{
     id::{SessionId, Zxid},
+    jute::Reader,
     proto::{
         Acl, Create, CreateKind, ErrorCode, Identity, OpResult, Request, Response, SetWatches, Stat,
     },
     txn::{Txn, TxnKind},
 };
+
+use crate::troupe::guest::Heard;
 
 /// The words of a command, with its flags looked up by name.
 struct Words<'a> {
@@ -174,6 +177,29 @@ fn stat(stat: &Stat) -> String {
 
 pub fn error(err: i32) -> String {
     ErrorCode::from_code(err).map_or_else(|| format!("error {err}"), |code| format!("{code:?}"))
+}
+
+/// What a client is told.
+pub fn heard(heard: &Heard) -> String {
+    match heard {
+        Heard::Greeting { session: SessionId::NONE, len, .. } => format!("expired, {len} bytes"),
+        Heard::Greeting { session, timeout_ms, len, .. } => {
+            format!("session {session} for {timeout_ms} ms, {len} bytes")
+        }
+        Heard::Event { kind, path, zxid } => {
+            let kind = ["Created", "Deleted", "DataChanged", "ChildrenChanged"][*kind as usize - 1];
+            format!("{kind} {} at {:x}", text(path), zxid.0)
+        }
+        Heard::Reply { xid, op, err, zxid, body } => {
+            let mut r = Reader::new(body);
+            let said = match err {
+                0 => response(&Response::decode(*op, &mut r).expect("a reply")),
+                err => error(*err),
+            };
+            assert!(r.is_empty(), "nothing follows the reply");
+            format!("{xid} {op:?}: {said} at {:x}", zxid.0)
+        }
+    }
 }
 
 /// What a reply says.

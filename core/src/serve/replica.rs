@@ -182,6 +182,11 @@ impl<Z: Zoo> Replica<Z> {
         self.log.durable() == self.log.appended()
     }
 
+    /// The tree: for those who look on.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
     /// The digest of the tree.
     pub fn digest(&self) -> u64 {
         self.tree.digest()
