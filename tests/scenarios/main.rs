@@ -92,6 +92,15 @@ const BRED: &[(&str, Mutation, bool)] = &[
     ("forwarded-write", Mutation::AppliesProposals, false),
     ("forwarded-write", Mutation::ReadOvertakesWrite, true),
     ("epochs-in-order", Mutation::EpochSaidBeforeSync, false),
+    ("joins-under-load", Mutation::ProposalsAckedEarly, false),
+    ("joins-under-load", Mutation::JoinerMissesProposals, false),
+    ("joins-under-load", Mutation::JoinerDropsCommits, true),
+    ("zab-follower-hears", Mutation::EpochBeforeLog, false),
+    ("zab-follower-hears", Mutation::AppliesProposals, false),
+    ("zab-leader-speaks", Mutation::LeaderNotCounted, true),
+    ("zab-leader-speaks", Mutation::MinorityIsQuorum, true),
+    ("malformed-votes", Mutation::DeafAfterBadNotification, false),
+    ("out-of-election", Mutation::LeaderUnconfirmed, false),
 ];
 
 #[test]

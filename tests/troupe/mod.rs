@@ -40,7 +40,7 @@ const EPOCH_MS: i64 = 1_600_000_000_000;
 const GUESTS: u64 = 1 << 40;
 
 /// More steps than anything takes that comes to an end.
-const ENDLESS: usize = 200_000;
+const ENDLESS: usize = 20_000;
 
 /// The N of a `server.N` line.
 pub type Id = usize;

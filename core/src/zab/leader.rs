@@ -502,10 +502,11 @@ impl<Z: Zoo> Leader<Z> {
         current: Option<i32>,
     ) -> Result<(), String> {
         let (own_epoch, own_last) = self.elected;
-        let newer =
-            current.is_some_and(|epoch| (i64::from(epoch), last) > (own_epoch.into(), own_last));
-        if self.mode == Mode::Agreeing && newer {
-            return Err(format!("it holds epoch {current:?} up to {last}, which is newer"));
+        if self.mode == Mode::Agreeing
+            && let Some(epoch) = current
+            && (i64::from(epoch), last) > (own_epoch.into(), own_last)
+        {
+            return Err(format!("it holds epoch {epoch} up to {last}, which is newer"));
         }
         let peer = self.peers.get_mut(&link).expect("it spoke");
         peer.stage = Stage::Agreed { last, counts: current.is_some() };
