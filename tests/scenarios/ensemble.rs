@@ -9,8 +9,8 @@
 //! hold 2->1 | deliver 2->1 [N] | release 2->1 [election]     what 2 says waits, and is heard later
 //! disk 2 stalls | goes on | does N | does until TEXT          TEXT begins what is done last
 //! disk 2 does its epochs|log           all in that lane, whatever waits in others
-//! disk 2 fails at write|sync|names | flip 2 FILE at N | shorten 2 FILE to N | files 2 | read 2 FILE
-//! touch 2 initialize | remove 2 FILE   an operator says that 2 begins a history | removes a file
+//! disk 2 fails at write|sync|names | flip 2 FILE at N | files 2
+//! read 2 FILE | touch 2 initialize | remove 2 FILE     `initialize` says that 2 begins a history
 //! A connects to 2 [as B] [for MS] | A: REQUEST | A hangs up    see speech.rs
 //! puppet 3, then 3 dials 1 [election] | 3 says to 1: WORDS     see puppet.rs
 //! show election | disk | pings         these are told from here on; `hide` them again
@@ -302,12 +302,6 @@ impl Stage {
                 let fs = &mut self.troupe().server_mut(number(id)).disk.fs;
                 let inode = fs.find(Dir::Snap, file).expect("a file of that name");
                 fs.rot(inode, number(offset) as u64, 3);
-            }
-            ["shorten", id, file, "to", len] => {
-                let fs = &mut self.troupe().server_mut(number(id)).disk.fs;
-                let inode = fs.find(Dir::Snap, file).expect("a file of that name");
-                fs.truncate(inode, number(len) as u64);
-                fs.sync(inode);
             }
             ["remove", id, file] => {
                 let fs = &mut self.troupe().server_mut(number(id)).disk.fs;

@@ -4,10 +4,10 @@
 //! ```text
 //! on a quorum port, as a learner:
 //!   FOLLOWERINFO EPOCH [as 3.4] | OBSERVERINFO EPOCH | ACKEPOCH ZXID EPOCH|none | ACK ZXID
-//!   REVALIDATE SESSION | REQUEST SESSION CXID REQUEST
+//!   PONG ZXID | REVALIDATE SESSION | REQUEST SESSION OP BYTES
 //! as a leader:
 //!   LEADERINFO EPOCH | DIFF ZXID | TRUNC ZXID | SNAP ZXID | NEWLEADER EPOCH | UPTODATE
-//!   PROPOSAL ZXID PATH | COMMIT ZXID | INFORM ZXID PATH | PING ZXID | SYNC
+//!   PROPOSAL ZXID PATH | COMMIT ZXID | INFORM ZXID PATH | SYNC
 //! on an election port: hello [short] | looks|follows|leads|observes LEADER ZXID EPOCH ROUND
 //! on either: raw HEX [election]
 //! ```
@@ -139,7 +139,6 @@ fn leader(words: &[&str], out: &mut Vec<u8>) {
             FromLeader::Inform { zxid: zxid(at), entry: &entry, designated: None }.encode(out);
         }
         ["COMMIT", at] => FromLeader::Commit { zxid: zxid(at), designated: None }.encode(out),
-        ["PING", at] => FromLeader::Ping { zxid: zxid(at) }.encode(out),
         ["SYNC"] => FromLeader::Sync.encode(out),
         _ => panic!("nobody says {words:?}"),
     }
