@@ -20,12 +20,90 @@ fn main() -> io::Result<()> {
         let path = entry?.path();
         let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
         if path.extension().is_some_and(|ext| ext == "hex") {
-            client(into, &name, &fs::read_to_string(&path)?)?;
+            let capture = fs::read_to_string(&path)?;
+            match name.split('-').next() {
+                Some("election") => election(into, &name, &capture)?,
+                Some("quorum") => quorum(into, &name, &capture)?,
+                _ => client(into, &name, &capture)?,
+            }
         } else if path.is_dir() {
             data_directory(into, &name, &path)?;
         }
     }
+    member(into)?;
     quotas(into)
+}
+
+/// What both ends of a link said, the one that dialled first.
+fn sides(capture: &str) -> [Vec<Vec<u8>>; 2] {
+    ["> ", "< "].map(|mark| {
+        let lines = capture.lines().filter_map(|line| line.strip_prefix(mark));
+        lines.map(|line| bytes(line.split(' ').next().unwrap_or_default())).collect()
+    })
+}
+
+/// An election link: as streams, and as a script for an election.
+fn election(into: &Path, name: &str, capture: &str) -> io::Result<()> {
+    let [dialler, other] = sides(capture);
+    put(into, "vote", name, &[&[7, 0], dialler.concat().as_slice()].concat())?;
+    put(into, "vote", &format!("{name}-back"), &[&[7, 1], other.concat().as_slice()].concat())?;
+    let mut script = vec![0];
+    for piece in dialler.concat().chunks(255) {
+        script.extend([&[8, piece.len() as u8], piece].concat());
+    }
+    script.extend([15, 2, 200, 200]);
+    put(into, "election", name, &script)
+}
+
+/// A quorum link: as streams, and as scripts for one who leads and for one who follows.
+fn quorum(into: &Path, name: &str, capture: &str) -> io::Result<()> {
+    let [learner, leader] = sides(capture);
+    let stream =
+        |who: u8, said: &[Vec<u8>]| [&[0xff, 0xff, 7, who], said.concat().as_slice()].concat();
+    put(into, "packet", &format!("{name}-leader"), &stream(0, &leader))?;
+    put(into, "packet", &format!("{name}-learner"), &stream(1, &learner))?;
+    let told = |script: &mut Vec<u8>, said: &[Vec<u8>]| {
+        for said in said {
+            for piece in said.chunks(255) {
+                script.extend([&[4, piece.len() as u8], piece].concat());
+            }
+            script.push(14);
+        }
+    };
+    let mut leads = vec![0x0b, 14, 0x10];
+    told(&mut leads, &learner);
+    put(into, "member", &format!("{name}-leads"), &leads)?;
+    let mut follows = vec![0x1b, 14, 3, 2];
+    told(&mut follows, &leader);
+    put(into, "member", &format!("{name}-follows"), &follows)
+}
+
+/// Server 2 leads, and orders what a client wants; and it follows through each kind of remedy.
+fn member(into: &Path) -> io::Result<()> {
+    let info = [0x07, 5, 0, 0, 3, 0, 0];
+    let agrees = [0x07, 3, 2, 0, 0];
+    let acks = |zxid: u8| [0x07, 2, 3, zxid];
+    let mut leads = vec![0x0b, 14, 0x10];
+    leads.extend(info);
+    leads.push(14);
+    leads.extend(agrees);
+    leads.push(14);
+    leads.extend(acks(0x10));
+    leads.push(14);
+    // A client that opens a session over server 3.
+    leads.extend([0x07, 5, 6, 77, (-10_i8).cast_unsigned(), 0, 0, 14]);
+    leads.extend(acks(0x11));
+    leads.push(14);
+    put(into, "member", "leads", &leads)?;
+    let says = |what: u8, zxid: u8| [0x09, 4, what, zxid, 3, 5];
+    let mut follows = vec![0x1b, 14, 3, 2, 14];
+    for (what, zxid) in
+        [(0, 1), (1, 0), (6, 0x11), (10, 0x11), (4, 1), (5, 0), (6, 0x12), (10, 0x12)]
+    {
+        follows.extend(says(what, zxid));
+        follows.push(14);
+    }
+    put(into, "member", "follows", &follows)
 }
 
 /// A subtree with soft and hard limits, and what goes up to them and beyond: as transactions, and

@@ -3,6 +3,7 @@
 //! written and read again.
 
 pub mod disk;
+pub mod peers;
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},
@@ -96,4 +97,12 @@ pub fn assert_survives(tree: &mut Tree) {
     // Pieces of another size, and slots in the order of loading: then nothing more may change.
     let once = written(&mut again, 64);
     assert_eq!(written(&mut loaded(&once), 1 << 16), once, "bytes");
+}
+
+/// The bytes of a step in a script: one of length, and as many.
+pub fn take(script: &mut &[u8]) -> Vec<u8> {
+    let Some((len, rest)) = script.split_first() else { return Vec::new() };
+    let (bytes, rest) = rest.split_at(rest.len().min(usize::from(*len)));
+    *script = rest;
+    bytes.to_vec()
 }

@@ -19,7 +19,7 @@ use menagerie_core::{
     serve::Facts,
     time::{Instant, Now},
 };
-use menagerie_fuzz::{disk::Disk, within};
+use menagerie_fuzz::{disk::Disk, take, within};
 
 /// The link of a client that only wants to be served; strangers have those below.
 const BYSTANDER: u64 = 9;
@@ -228,14 +228,6 @@ impl World {
         self.settle();
         String::from_utf8(std::mem::take(&mut self.told)).expect("text")
     }
-}
-
-/// The bytes of a step: one of length, and as many.
-fn take(script: &mut &[u8]) -> Vec<u8> {
-    let Some((len, rest)) = script.split_first() else { return Vec::new() };
-    let (bytes, rest) = rest.split_at(rest.len().min(usize::from(*len)));
-    *script = rest;
-    bytes.to_vec()
 }
 
 /// A handshake; `odd` may bring a session and a password along.

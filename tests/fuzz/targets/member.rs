@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A whole member of an ensemble, server 2 of three, and whatever anybody says to it as a voter, a
+//! learner or a leader: it does not stop, leads and commits nothing that no other voter has, and
+//! finds its disk in order after a crash.
+//!
+//! Input: a script of steps, each a byte that says what happens and to which link.
+#![no_main]
+
+mod oracle {
+    //! What may be, by what others said.
+
+    use std::collections::BTreeMap;
+
+    use menagerie_core::{
+        id::{LinkId, Zxid},
+        jute::{Reader, Record},
+        node::{Phase, View},
+        zab::wire::{FromLearner, QuorumPacket},
+    };
+
+    /// What a caller has said on a link so far.
+    #[derive(Default)]
+    struct Caller {
+        voter: Option<i64>,
+        agreed: bool,
+        acked: Option<Zxid>,
+    }
+
+    #[derive(Default)]
+    pub struct Oracle {
+        callers: BTreeMap<LinkId, Caller>,
+        /// The most that any other voter ever acknowledged.
+        acked: Option<Zxid>,
+        epochs: (u32, u32),
+        /// What was known to be history when this server began to lead.
+        began: Option<Zxid>,
+    }
+
+    impl Oracle {
+        /// A caller said something.
+        pub fn hears(&mut self, link: LinkId, bytes: &[u8]) {
+            let Ok(packet) = QuorumPacket::decode(&mut Reader::new(bytes)) else { return };
+            let caller = self.callers.entry(link).or_default();
+            match FromLearner::read(packet) {
+                Ok(FromLearner::Info { observer: false, info, .. }) if caller.voter.is_none() => {
+                    caller.voter = Some(info.sid.0).filter(|sid| [1, 3].contains(sid));
+                }
+                Ok(FromLearner::AckEpoch { .. }) => caller.agreed = true,
+                Ok(FromLearner::Ack { zxid }) if caller.voter.is_some() && caller.agreed => {
+                    caller.acked = caller.acked.max(Some(zxid));
+                    self.acked = self.acked.max(caller.acked);
+                }
+                _ => {}
+            }
+        }
+
+        /// What the server is now.
+        pub fn judges(&mut self, view: &View) {
+            let View { phase, accepted, current, durable, committed, applied, .. } = *view;
+            if phase == Phase::Over || phase == Phase::Starting {
+                return;
+            }
+            let (before, now) = (self.epochs, (accepted, current));
+            assert!(now.0 >= before.0 && now.1 >= before.1, "epochs {before:?}, then {now:?}");
+            assert!(current <= accepted, "{view:?}");
+            self.epochs = now;
+            assert!(applied <= durable || applied.counter() == 0, "{view:?}");
+            let Phase::Leading { established, .. } = phase else {
+                self.began = None;
+                return;
+            };
+            let began = *self.began.get_or_insert(committed);
+            if established || committed > began {
+                let acked = self.acked.expect("no other voter acknowledged anything");
+                assert!(committed <= acked, "{acked} is all that others have: {view:?}");
+            }
+        }
+    }
+}
+
+use std::collections::{BTreeMap, VecDeque};
+
+use libfuzzer_sys::fuzz_target;
+use menagerie_core::{
+    config::{StaticConfig, Surroundings},
+    election::ElectionFramer,
+    frame::ClientFramer,
+    id::{DialId, LinkId},
+    io::{Effect, Effects, Frame, Input, Port},
+    node::{Node, Phase, Setup, View},
+    serve::Facts,
+    time::{Instant, Now},
+    zab::{QuorumFrame, QuorumFramer},
+};
+use menagerie_fuzz::{disk::Disk, peers, take, within};
+use oracle::Oracle;
+
+const LIMIT: u32 = 4096;
+
+fuzz_target!(|script: &[u8]| {
+    let disk = within(64 << 20, || {
+        let mut world = World::new(Disk::default());
+        world.run(script);
+        world.rest();
+        world.disk
+    });
+    let world = World::new(disk);
+    assert_eq!(world.node.view().phase, Phase::Looking, "after a crash");
+});
+
+enum Framer {
+    Client(ClientFramer),
+    Election(ElectionFramer),
+    Quorum(QuorumFramer),
+}
+
+/// A link as its driver has it.
+struct Line {
+    port: Port,
+    framer: Framer,
+    dialled: bool,
+    unsent: usize,
+}
+
+struct World {
+    node: Node,
+    fx: Effects,
+    disk: Disk,
+    now: Now,
+    lines: BTreeMap<LinkId, Line>,
+    dials: VecDeque<(DialId, Port)>,
+    newest: u64,
+    oracle: Oracle,
+}
+
+impl World {
+    fn new(disk: Disk) -> World {
+        let text = b"dataDir=/d\nclientPort=9\npreAllocSize=0\nsnapCount=40\ntickTime=1000\n\
+                     initLimit=5\nsyncLimit=3\njute.maxbuffer=4096\nextendedTypesEnabled=true\n\
+                     server.1=h1:1:2\nserver.2=h2:1:2\nserver.3=h3:1:2\n\
+                     server.4=h4:1:2:observer\n";
+        let file = StaticConfig::parse("zoo.cfg", text, &[]).expect("it is right");
+        let surroundings = Surroundings { myid: Some(("/d/myid", b"2")), dynamic: None };
+        let config = file.complete(&surroundings).expect("nothing is missing");
+        let setup = Setup { config, hash_key: (1, 2), seed: 3, facts: Facts::default() };
+        let now = Now { mono: Instant { micros: 1 << 40 }, wall_ms: 1_700_000_000_000 };
+        let mut world = World {
+            node: Node::new(setup),
+            fx: Effects::new(),
+            disk,
+            now,
+            lines: BTreeMap::new(),
+            dials: VecDeque::new(),
+            newest: 0,
+            oracle: Oracle::default(),
+        };
+        world.input(Input::Time);
+        world.rest();
+        world
+    }
+
+    fn run(&mut self, mut script: &[u8]) {
+        while let Some((step, rest)) = script.split_first() {
+            script = rest;
+            let link = self.lines.keys().rev().nth(usize::from(step >> 4) % 4).copied();
+            match (step & 15, link) {
+                (0, _) => self
+                    .up([Port::Election, Port::Quorum, Port::Client][usize::from(step >> 4) % 3]),
+                (1, Some(link)) => self.down(link),
+                (2, _) => self.answer(true),
+                (3, _) => self.answer(false),
+                (4, Some(link)) => self.raw(link, &take(&mut script)),
+                (5, Some(link)) => self.raw(link, &peers::hello(i64::from(step >> 4) % 6)),
+                (6, Some(link)) => self.raw(link, &peers::notification(&take(&mut script))),
+                (7 | 8, Some(link)) => self.raw(link, &peers::of_learner(&take(&mut script))),
+                (9 | 10, Some(link)) => self.raw(link, &peers::of_leader(&take(&mut script))),
+                (11, _) => self.elect(step >> 4),
+                (12, Some(link)) => self.drain(link),
+                (13, _) => self.disk.run_one(&mut self.node, self.now, &mut self.fx),
+                (14, _) => self.rest(),
+                (_, _) => self.pass(take(&mut script).iter().map(|ms| 10 * u64::from(*ms)).sum()),
+            }
+            self.turn();
+        }
+    }
+
+    /// A link to the server.
+    fn up(&mut self, port: Port) {
+        self.open(port, None);
+    }
+
+    /// The oldest dial leads to a link, or not.
+    fn answer(&mut self, up: bool) {
+        let Some((dial, port)) = self.dials.pop_front() else { return };
+        if up {
+            self.open(port, Some(dial));
+        } else {
+            let why = String::from("nobody listens");
+            self.input(Input::DialFailed { port, dial, why });
+        }
+    }
+
+    fn open(&mut self, port: Port, dialled: Option<DialId>) {
+        self.newest += 1;
+        let link = LinkId(self.newest);
+        let framer = match (port, dialled) {
+            (Port::Client, _) => Framer::Client(ClientFramer::new(LIMIT)),
+            (Port::Election, None) => Framer::Election(ElectionFramer::accepted()),
+            (Port::Election, Some(_)) => Framer::Election(ElectionFramer::dialled()),
+            (Port::Quorum, None) => Framer::Quorum(QuorumFramer::of_learner(LIMIT)),
+            (Port::Quorum, Some(_)) => Framer::Quorum(QuorumFramer::of_leader(LIMIT)),
+        };
+        self.lines.insert(link, Line { port, framer, dialled: dialled.is_some(), unsent: 0 });
+        let peer = "127.0.0.1:1".parse().expect("an address");
+        self.input(Input::LinkUp { link, port, peer, dialled });
+    }
+
+    /// Server 3 votes for whom a byte says, until that is decided.
+    fn elect(&mut self, whom: u8) {
+        self.up(Port::Election);
+        let link = LinkId(self.newest);
+        self.raw(link, &peers::hello(3));
+        let view = self.node.view();
+        let (leader, epoch) = if whom % 2 == 0 { (2, view.current) } else { (3, view.current + 1) };
+        let zxid = if leader == 2 { view.durable } else { view.durable.next() };
+        let byte = (zxid.epoch() * 16 + zxid.counter() % 16) as u8;
+        for round in 1..=3 {
+            self.raw(link, &peers::notification(&[0, leader, byte, epoch as u8 + 1, round, 3]));
+        }
+        self.turn();
+        self.pass(250);
+    }
+
+    fn down(&mut self, link: LinkId) {
+        if self.lines.remove(&link).is_some() {
+            self.input(Input::LinkDown { link });
+        }
+    }
+
+    fn drain(&mut self, link: LinkId) {
+        let line = self.lines.get_mut(&link).expect("it is up");
+        let bytes = std::mem::take(&mut line.unsent);
+        if bytes > 0 {
+            self.input(Input::Drained { link, bytes });
+        }
+    }
+
+    fn raw(&mut self, link: LinkId, bytes: &[u8]) {
+        let World { node, fx, now, lines, oracle, .. } = self;
+        let Some(line) = lines.get_mut(&link) else { return };
+        let caller = line.port == Port::Quorum && !line.dialled;
+        let mut take = |frame: Frame<'_>| {
+            if let (true, Frame::Packet(packet)) = (caller, &frame) {
+                oracle.hears(link, packet);
+            }
+            node.handle(*now, Input::Frame { link, frame }, fx);
+        };
+        match &mut line.framer {
+            Framer::Client(framer) => framer.push(bytes, take),
+            Framer::Election(framer) => framer.push(bytes, take),
+            Framer::Quorum(framer) => framer.push(bytes, |frame| {
+                take(match frame {
+                    QuorumFrame::Packet(packet) => Frame::Packet(packet),
+                    QuorumFrame::Tree { bytes, last } => Frame::Tree { bytes, last },
+                    QuorumFrame::Nonsense { why } => Frame::Broken { why },
+                });
+            }),
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now.mono.micros += 1000 * ms;
+        self.now.wall_ms += ms.cast_signed();
+        self.input(Input::Time);
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.node.handle(self.now, input, &mut self.fx);
+    }
+
+    /// Ends a turn and does what is wanted, but for the disk's part.
+    fn turn(&mut self) {
+        self.node.flush(self.now, &mut self.fx);
+        let mut fx = std::mem::take(&mut self.fx);
+        for effect in fx.take_list() {
+            match effect {
+                Effect::Send { link, bytes } => {
+                    if let Some(line) = self.lines.get_mut(&link) {
+                        line.unsent += bytes.len();
+                        assert!(line.unsent < 24 << 20, "{} bytes are owed", line.unsent);
+                    }
+                }
+                Effect::Dial { dial, port, .. } => {
+                    self.dials.push_back((dial, port));
+                    assert!(self.dials.len() <= 16, "one dial at a time to each");
+                }
+                Effect::HangUp { link } => {
+                    if self.lines.contains_key(&link) {
+                        self.down(link);
+                    } else {
+                        self.input(Input::LinkDown { link });
+                    }
+                }
+                Effect::File { lane, op, what } => self.disk.order(lane, op, what),
+                Effect::Halt { why, .. } => panic!("it halted: {why}"),
+                _ => {}
+            }
+        }
+        self.oracle.judges(&self.node.view());
+    }
+
+    /// Everything that is under way comes to its end.
+    fn rest(&mut self) {
+        for _ in 0..10_000 {
+            self.turn();
+            self.disk.run_all(&mut self.node, self.now, &mut self.fx);
+            let due = self.node.poll_timeout().is_some_and(|due| due <= self.now.mono);
+            if due {
+                self.input(Input::Time);
+            }
+            self.turn();
+            if self.disk.is_idle() && !due {
+                return;
+            }
+        }
+        panic!("it does not come to rest: {:?}", self.view());
+    }
+
+    fn view(&self) -> View {
+        self.node.view()
+    }
+}
