@@ -67,6 +67,12 @@ pub struct Message {
     pub first: bool,
 }
 
+impl Message {
+    fn is(&self, from: Id, port: Port) -> bool {
+        self.from == from && self.port == port
+    }
+}
+
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Happening {
@@ -328,7 +334,8 @@ impl Troupe {
     /// Lets the oldest held message be heard; false if there is none.
     pub fn deliver(&mut self, from: Id, to: Id, port: Port) -> bool {
         let inbox = &mut self.server_mut(to).inbox;
-        let is_it = |input: &In| matches!(input, In::Word { message, .. } if message.from == from && message.port == port);
+        let is_it =
+            |input: &In| matches!(input, In::Word { message, .. } if message.is(from, port));
         let Some(at) = inbox.iter().position(is_it) else { return false };
         let Some(In::Word { link, message }) = inbox.remove(at) else {
             unreachable!("it was found there")
@@ -342,7 +349,7 @@ impl Troupe {
     /// What is on its way from one to another, held.
     pub fn on_its_way(&self, from: Id, to: Id, port: Port) -> usize {
         let inbox = self.server(to).inbox.iter();
-        let of = |input: &&In| matches!(input, In::Word { message, .. } if message.from == from && message.port == port);
+        let of = |input: &&In| matches!(input, In::Word { message, .. } if message.is(from, port));
         inbox.filter(of).count()
     }
 

@@ -258,9 +258,11 @@ impl Troupe {
         let hello = guest::connect(SessionId::NONE, &[0; 16]);
         let link = self.admit(id, Guest::new("a client"), &hello);
         self.settle();
-        let heard = self.heard(link);
-        let greeted = |heard: &Heard| matches!(heard, Heard::Greeting { session, .. } if *session != SessionId::NONE);
-        heard.iter().any(greeted).then_some(link)
+        let greeted = |heard: &Heard| match heard {
+            Heard::Greeting { session, .. } => *session != SessionId::NONE,
+            _ => false,
+        };
+        self.heard(link).iter().any(greeted).then_some(link)
     }
 
     /// Asks, lets everything happen that needs no time, and gives the reply if there is one.
