@@ -73,7 +73,7 @@ fn quorum(into: &Path, name: &str, capture: &str) -> io::Result<()> {
     let mut leads = vec![0x0b, 14, 0x10];
     told(&mut leads, &learner);
     put(into, "member", &format!("{name}-leads"), &leads)?;
-    let mut follows = vec![0x1b, 14, 3, 2];
+    let mut follows = vec![0x1b, 14, 3, 3, 2];
     told(&mut follows, &leader);
     put(into, "member", &format!("{name}-follows"), &follows)
 }
@@ -90,13 +90,13 @@ fn member(into: &Path) -> io::Result<()> {
     leads.push(14);
     leads.extend(acks(0x10));
     leads.push(14);
-    // A client that opens a session over server 3.
-    leads.extend([0x07, 5, 6, 77, (-10_i8).cast_unsigned(), 0, 0, 14]);
+    // A client of server 3 asks for something.
+    leads.extend([0x07, 5, 6, 77, 1, 0, 0, 14]);
     leads.extend(acks(0x11));
     leads.push(14);
     put(into, "member", "leads", &leads)?;
     let says = |what: u8, zxid: u8| [0x09, 4, what, zxid, 3, 5];
-    let mut follows = vec![0x1b, 14, 3, 2, 14];
+    let mut follows = vec![0x1b, 14, 3, 3, 2, 14];
     for (what, zxid) in
         [(0, 1), (1, 0), (6, 0x11), (10, 0x11), (4, 1), (5, 0), (6, 0x12), (10, 0x12)]
     {
