@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Runs kazoo's own tests against one server that we launch, instead of kazoo's Java ensemble.
+"""Runs kazoo's own tests against one server that we launch, instead of kazoo's Java ensemble; with
+KAZOO_ENSEMBLE=1, against the three that kazoo's harness launches, our program in Java's place.
 
 A pytest plugin (`-p managed_server`). SERVER_COMMAND is the program and its arguments, to which
 the path of a generated zoo.cfg is appended: `menagerie serve` or `.ci/java-zookeeper 3.9.5`.
 
 `deselected.txt` says which tests are left out and why. `expected.txt` says which tests pass on Java
 ZooKeeper 3.9.5: the run fails unless each of them passes here. KAZOO_RECORD=1 rewrites that list.
+An ensemble has the same two lists with `-ensemble` in their names.
 """
 
 import atexit
@@ -19,7 +21,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import types
 
 import pytest
 
@@ -31,9 +32,7 @@ STOP_SECONDS = 30
 
 # What kazoo's own runs set: else its look at the server's version is skipped.
 os.environ.update(CI="true", ZOOKEEPER_VERSION="3.9.5")
-# kazoo.testing imports these to make keys for its TLS tests, which are deselected: names suffice.
-for _name in ("OpenSSL", "jks"):
-    sys.modules.setdefault(_name, types.ModuleType(_name))
+ENSEMBLE = os.environ.get("KAZOO_ENSEMBLE") == "1"
 
 
 def free_port():
@@ -181,9 +180,13 @@ def short_id(nodeid):
     return nodeid.rsplit("/", 1)[-1]
 
 
-def entries(name):
+def list_of(kind):
+    return HERE / ("%s-ensemble.txt" % kind if ENSEMBLE else "%s.txt" % kind)
+
+
+def entries(kind):
     """The lines of a list: (test or class, what is said about it)."""
-    path = HERE / name
+    path = list_of(kind)
     lines = path.read_text().splitlines() if path.exists() else []
     rows = [line.split(None, 1) for line in lines if line.strip() and not line.startswith("#")]
     return {row[0]: row[1] if len(row) > 1 else "" for row in rows}
@@ -205,14 +208,14 @@ class Verdict:
             self.outcome.setdefault(test, "passed")
 
     def _missing(self):
-        return sorted(t for t in entries("expected.txt") if self.outcome.get(t) != "passed")
+        return sorted(t for t in entries("expected") if self.outcome.get(t) != "passed")
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session):
         passed = sorted(t for t, outcome in self.outcome.items() if outcome == "passed")
         if os.environ.get("KAZOO_RECORD"):
             head = "# kazoo's tests that pass on Java ZooKeeper 3.9.5. Written by KAZOO_RECORD=1.\n"
-            (HERE / "expected.txt").write_text(head + "".join(t + "\n" for t in passed))
+            list_of("expected").write_text(head + "".join(t + "\n" for t in passed))
         elif os.environ.get("KAZOO_SELECTED") is None and self._missing():
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -227,21 +230,34 @@ class Verdict:
                 terminalreporter.write_line("passes on Java, %s here: %s" % (seen, test))
 
 
+def take_java_s_place():
+    """What kazoo's harness runs as `java` is ours; each worker has ports of its own."""
+    os.environ.update(
+        PATH="%s:%s" % (HERE / "bin", os.environ["PATH"]),
+        ZOOKEEPER_CLASSPATH="none",
+        # Servers of the harness take ten ports each, from here on.
+        ZOOKEEPER_PORT_OFFSET=str(random.randrange(120, 300) * 100),
+    )
+
+
 def pytest_configure(config):
     command = os.environ.get("SERVER_COMMAND")
     if not command:
         raise pytest.UsageError("SERVER_COMMAND is not set")
-    from kazoo.testing import harness
+    if ENSEMBLE:
+        take_java_s_place()
+    else:
+        from kazoo.testing import harness
 
-    cluster = Cluster(command)
-    atexit.register(cluster.terminate)
-    harness.get_global_cluster = lambda: cluster
+        cluster = Cluster(command)
+        atexit.register(cluster.terminate)
+        harness.get_global_cluster = lambda: cluster
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Verdict(), "kazoo-verdict")
 
 
 def pytest_collection_modifyitems(config, items):
-    reasons = entries("deselected.txt")
+    reasons = entries("deselected")
     used, kept, dropped = set(), [], []
     for item in items:
         test = short_id(item.nodeid)

@@ -15,10 +15,11 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 
 /**
- * A server under test: the command in the system property {@code server.command} with the path of
- * a generated zoo.cfg appended, its port, and its data directory.
+ * The service under test: as many servers as the system property {@code servers} says, each the
+ * command in {@code server.command} with the path of a generated zoo.cfg appended.
  */
 final class Server implements AutoCloseable {
     static final int TICK_MILLIS = 250;
@@ -26,26 +27,16 @@ final class Server implements AutoCloseable {
     private static final String SUPER = "super:D/InIHSb7yEEbrWz8b9l71RjZJU=";
     private static Server shared;
 
-    private final int port = freePort();
-    private final Path directory;
-    private Process process;
+    private final List<Member> members = new ArrayList<>();
 
     Server(String... config) {
         List<String> lines = new ArrayList<>(Arrays.asList(config));
-        try {
-            directory = Files.createTempDirectory("java-clients-");
-            Files.createDirectory(directory.resolve("data"));
-            lines.add("tickTime=" + TICK_MILLIS);
-            lines.add("maxSessionTimeout=60000");
-            lines.add("clientPort=" + port);
-            lines.add("clientPortAddress=127.0.0.1");
-            lines.add("dataDir=" + directory.resolve("data"));
-            lines.add("maxClientCnxns=0");
-            lines.add("admin.enableServer=false");
-            lines.add("DigestAuthenticationProvider.superDigest=" + SUPER);
-            Files.write(directory.resolve("zoo.cfg"), lines);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
+        int count = Integer.getInteger("servers", 1);
+        for (int number = 1; number <= count && count > 1; number++) {
+            lines.add("server." + number + "=127.0.0.1:" + freePort() + ":" + freePort());
+        }
+        for (int number = 1; number <= count; number++) {
+            members.add(new Member(number, lines));
         }
         Runtime.getRuntime().addShutdownHook(new Thread(this::close));
     }
@@ -61,94 +52,146 @@ final class Server implements AutoCloseable {
     }
 
     String connectString() {
-        return "127.0.0.1:" + port;
+        return members.stream()
+                .map(member -> "127.0.0.1:" + member.port)
+                .collect(Collectors.joining(","));
     }
 
+    /** The client port of one of the servers, always the same. */
     int port() {
-        return port;
-    }
-
-    void start() {
-        List<String> command = new ArrayList<>();
-        command.addAll(Arrays.asList(System.getProperty("server.command").split(" +")));
-        command.add(directory.resolve("zoo.cfg").toString());
-        ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
-        builder.redirectOutput(ProcessBuilder.Redirect.appendTo(log().toFile()));
-        // Java reads how often empty containers are swept from its command line only.
-        builder.environment().put("JVMFLAGS", "-Dznode.container.checkIntervalMs=200");
-        try {
-            process = builder.start();
-            awaitStart();
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
-
-    private void awaitStart() throws IOException {
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
-        while (!serves()) {
-            if (!process.isAlive() || System.nanoTime() > deadline) {
-                throw new IllegalStateException("no server: " + Files.readString(log()));
-            }
-            pause(50);
-        }
-    }
-
-    private boolean serves() {
-        try {
-            return fourLetters("srvr").startsWith("Zookeeper version");
-        } catch (IOException e) {
-            return false;
-        }
+        return members.get(0).port;
     }
 
     String fourLetters(String word) throws IOException {
-        try (Socket socket = new Socket()) {
-            socket.connect(new InetSocketAddress("127.0.0.1", port), 5000);
-            socket.setSoTimeout(5000);
-            socket.getOutputStream().write(word.getBytes(StandardCharsets.US_ASCII));
-            return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        }
+        return members.get(0).fourLetters(word);
     }
 
-    /** SIGTERM, and the end of the process. */
+    void start() {
+        members.forEach(Member::start);
+        members.forEach(Member::awaitStart);
+    }
+
+    /** SIGTERM, and the end of the processes. */
     void stop() {
-        process.destroy();
-        await();
+        members.forEach(member -> member.process.destroy());
+        members.forEach(Member::awaitEnd);
     }
 
-    /** SIGKILL, and the end of the process. */
+    /** SIGKILL, and the end of the processes. */
     void kill() {
-        process.destroyForcibly();
-        await();
-    }
-
-    private void await() {
-        try {
-            if (!process.waitFor(30, TimeUnit.SECONDS)) {
-                process.destroyForcibly();
-                throw new IllegalStateException("the server ignores SIGTERM");
-            }
-        } catch (InterruptedException e) {
-            throw new IllegalStateException(e);
-        }
-    }
-
-    private Path log() {
-        return directory.resolve("server.log");
+        members.forEach(member -> member.process.destroyForcibly());
+        members.forEach(Member::awaitEnd);
     }
 
     @Override
     public synchronized void close() {
-        if (process != null) {
-            process.destroyForcibly();
-            await();
-            process = null;
+        members.forEach(Member::close);
+    }
+
+    /** One server: its port, its directory, and its process. */
+    private static final class Member {
+        private final int port = freePort();
+        private final Path directory;
+        private Process process;
+
+        Member(int number, List<String> config) {
+            List<String> lines = new ArrayList<>(config);
+            try {
+                directory = Files.createTempDirectory("java-clients-");
+                Files.createDirectory(directory.resolve("data"));
+                Files.writeString(directory.resolve("data/myid"), number + "\n");
+                lines.add("tickTime=" + TICK_MILLIS);
+                lines.add("initLimit=40");
+                lines.add("syncLimit=20");
+                lines.add("maxSessionTimeout=60000");
+                lines.add("clientPort=" + port);
+                lines.add("clientPortAddress=127.0.0.1");
+                lines.add("dataDir=" + directory.resolve("data"));
+                lines.add("maxClientCnxns=0");
+                lines.add("admin.enableServer=false");
+                lines.add("DigestAuthenticationProvider.superDigest=" + SUPER);
+                Files.write(directory.resolve("zoo.cfg"), lines);
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
         }
-        try (var files = Files.walk(directory)) {
-            files.sorted(Comparator.reverseOrder()).forEach(file -> file.toFile().delete());
-        } catch (IOException | UncheckedIOException e) {
-            // A second close finds nothing.
+
+        void start() {
+            List<String> command = new ArrayList<>();
+            command.addAll(Arrays.asList(System.getProperty("server.command").split(" +")));
+            command.add(directory.resolve("zoo.cfg").toString());
+            ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
+            builder.redirectOutput(ProcessBuilder.Redirect.appendTo(log().toFile()));
+            // Java reads how often empty containers are swept from its command line only.
+            builder.environment().put("JVMFLAGS", "-Dznode.container.checkIntervalMs=200");
+            try {
+                process = builder.start();
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+
+        void awaitStart() {
+            long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
+            while (!serves()) {
+                if (!process.isAlive() || System.nanoTime() > deadline) {
+                    throw new IllegalStateException("no server: " + said());
+                }
+                pause(50);
+            }
+        }
+
+        private boolean serves() {
+            try {
+                return fourLetters("srvr").startsWith("Zookeeper version");
+            } catch (IOException e) {
+                return false;
+            }
+        }
+
+        String fourLetters(String word) throws IOException {
+            try (Socket socket = new Socket()) {
+                socket.connect(new InetSocketAddress("127.0.0.1", port), 5000);
+                socket.setSoTimeout(5000);
+                socket.getOutputStream().write(word.getBytes(StandardCharsets.US_ASCII));
+                return new String(socket.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            }
+        }
+
+        void awaitEnd() {
+            try {
+                if (!process.waitFor(30, TimeUnit.SECONDS)) {
+                    process.destroyForcibly();
+                    throw new IllegalStateException("the server ignores SIGTERM");
+                }
+            } catch (InterruptedException e) {
+                throw new IllegalStateException(e);
+            }
+        }
+
+        private Path log() {
+            return directory.resolve("server.log");
+        }
+
+        private String said() {
+            try {
+                return Files.readString(log());
+            } catch (IOException e) {
+                return e.toString();
+            }
+        }
+
+        void close() {
+            if (process != null) {
+                process.destroyForcibly();
+                awaitEnd();
+                process = null;
+            }
+            try (var files = Files.walk(directory)) {
+                files.sorted(Comparator.reverseOrder()).forEach(file -> file.toFile().delete());
+            } catch (IOException | UncheckedIOException e) {
+                // A second close finds nothing.
+            }
         }
     }
 

@@ -85,6 +85,8 @@ class SessionTest extends ClientTest {
                                 one.getSessionPasswd()));
         second.expect("SyncConnected");
         assertEquals(one.getSessionId(), two.getSessionId());
+        // Another server than the first one's may have it now: that one finds out when it asks.
+        assertThrows(KeeperException.class, () -> one.setData(root, null, -1));
         first.expect("Disconnected");
         one.getTestable().injectSessionExpiration();
         assertEquals(List.of(root + "/e"), two.getEphemerals());
