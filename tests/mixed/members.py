@@ -56,10 +56,13 @@ class Member:
         os.makedirs(self.folder / "data")
         self.folder.joinpath("data/myid").write_text(f"{number}\n")
 
-    @property
-    def line(self):
+    def line(self, network, viewer):
+        """How `viewer` reaches it: through the network, if there is one."""
+        ports = self.quorum_port, self.election_port
+        if network and viewer != self.number:
+            ports = [network.listen(viewer, self.number, port) for port in ports]
         role = ":observer" if self.observes else ""
-        return f"127.0.0.1:{self.quorum_port}:{self.election_port}{role}"
+        return "127.0.0.1:{}:{}{}".format(*ports, role)
 
     def mode(self):
         """What it says it is, if it serves."""
@@ -103,21 +106,40 @@ class Member:
         logs = self.folder.glob("data/version-2/log.*")
         return any(words in log.read_bytes() for log in logs)
 
+    def rot(self, chance):
+        """Changes a bit in what was written of its last log, which it gives back."""
+        log = max(
+            self.folder.glob("data/version-2/log.*"), key=lambda path: int(path.name[4:], 16)
+        )
+        data = bytearray(log.read_bytes())
+        data[chance.randrange(len(data.rstrip(b"\0")))] ^= 1 << chance.randrange(8)
+        log.write_bytes(data)
+        return log
+
     def wipe(self):
         shutil.rmtree(self.folder / "data/version-2")
 
 
 class Ensemble:
-    """Servers 1, 2, 3, ...; `commands` are what they are first started with."""
+    """Servers 1, 2, 3, ...; `commands` are what they are first started with. With a network, all
+    that they say to each other goes through it."""
 
-    def __init__(self, folder, commands, observers=0):
+    def __init__(self, folder, commands, observers=0, network=None):
         voters = len(commands) - observers
+        self.network = network
         self.members = {
             number: Member(folder, number, observes=number > voters)
             for number in range(1, len(commands) + 1)
         }
         for member, command in zip(self.members.values(), commands):
             member.command = command
+        self.lines = {
+            viewer: {
+                f"server.{number}": member.line(network, viewer)
+                for number, member in self.members.items()
+            }
+            for viewer in self.members
+        }
 
     def __enter__(self):
         return self
@@ -126,6 +148,8 @@ class Ensemble:
         for member in self.members.values():
             if member.server:
                 member.kill()
+        if self.network:
+            self.network.close()
 
     def __getitem__(self, number):
         return self.members[number]
@@ -142,7 +166,6 @@ class Ensemble:
         return ",".join(map(self.host, self.members))
 
     def start(self, *numbers):
-        lines = {f"server.{number}": member.line for number, member in self.members.items()}
         for number in numbers:
             member = self[number]
             peer = {"peerType": "observer"} if member.observes else {}
@@ -155,7 +178,7 @@ class Ensemble:
                 syncLimit=10,
                 snapCount=5000,
                 **peer,
-                **lines,
+                **self.lines[number],
             )
 
     def settled(self, *numbers):

@@ -19,6 +19,7 @@ import time
 from exchange import change, populate
 from load import Watcher, Writer, connect, cut, disconnect
 from members import Ensemble, Failed, await_that
+from network import Network
 
 # By what one side tells in which way a learner was brought up to date.
 WAYS = {
@@ -46,9 +47,9 @@ class Mixed:
         return "Java" if command == self.java else "Menagerie"
 
     @contextlib.contextmanager
-    def ensemble(self, *commands, observers=0):
+    def ensemble(self, *commands, observers=0, network=None):
         with tempfile.TemporaryDirectory(prefix="menagerie-mixed-") as folder:
-            with Ensemble(folder, commands, observers) as ensemble:
+            with Ensemble(folder, commands, observers, network) as ensemble:
                 try:
                     yield ensemble
                 except BaseException:
@@ -199,13 +200,18 @@ class Mixed:
         seed = random.randrange(1 << 32)
         self.step(f"faults from seed {seed}")
         chance = random.Random(seed)
-        for commands in ([self.ours] * 3, [self.ours, self.java, self.ours]):
-            with self.ensemble(*commands) as ensemble:
-                self.led_by(ensemble, 3)
+        for commands, network in (
+            ([self.ours] * 3, Network()),
+            ([self.ours] * 5, Network()),
+            # Java dials whatever address a server names as its own, and reads on behind rot.
+            ([self.ours, self.java, self.ours], None),
+        ):
+            with self.ensemble(*commands, network=network) as ensemble:
+                self.led_by(ensemble, len(commands))
                 writers = [Writer(ensemble.hosts, str(n)) for n in range(4)]
                 faults = collections.Counter()
                 for _ in range(STORM):
-                    fault = chance.choice(FAULTS)
+                    fault = chance.choice(FAULTS + (MORE_FAULTS if network else ()))
                     fault(ensemble, chance)
                     faults[fault.__name__] += 1
                     ensemble.settled()
@@ -280,7 +286,60 @@ def wiped(ensemble, chance):
     ensemble.start(number)
 
 
+def rotten(ensemble, chance):
+    """A bit of a log is another one. The server that finds it stops, and names the file."""
+    number = one_of(ensemble, chance)
+    ensemble[number].kill()
+    ensemble.settled()
+    log = ensemble[number].rot(chance)
+    ensemble.start(number)
+    process = ensemble[number].server.process
+    await_that("it serves or ends", lambda: process.poll() is not None or ensemble[number].mode())
+    if process.poll() is not None:
+        if log.name not in ensemble[number].server.said():
+            raise Failed(f"server {number} ended without naming {log}")
+        ensemble[number].wipe()
+        ensemble.start(number)
+
+
+def cut_off(ensemble, chance):
+    """One server from all others, both ways."""
+    ways = ways_of(ensemble, one_of(ensemble, chance))
+    cut(ensemble, chance, ways + [way[::-1] for way in ways])
+
+
+def cut_one_way(ensemble, chance):
+    """Nobody hears one server, or it hears nobody."""
+    ways = ways_of(ensemble, one_of(ensemble, chance))
+    cut(ensemble, chance, ways if chance.random() < 0.5 else [way[::-1] for way in ways])
+
+
+def cut_between(ensemble, chance):
+    """Two servers, who both hear the others."""
+    one, other = chance.sample(ensemble.running, 2)
+    cut(ensemble, chance, [(one, other), (other, one)])
+
+
+def slowed(ensemble, chance):
+    """What one server says takes long."""
+    ensemble.network.slow(ways_of(ensemble, one_of(ensemble, chance)), chance.uniform(0, 0.5))
+    time.sleep(chance.uniform(0, 8))
+    ensemble.network.heal(reset=False)
+
+
 FAULTS = (killed, killed, all_killed, stopped, paused, paused, wiped)
+# Only where all are ours.
+MORE_FAULTS = (rotten, rotten, cut_off, cut_off, cut_one_way, cut_one_way, cut_between, slowed, slowed)
+
+
+def ways_of(ensemble, number):
+    return [(number, other) for other in ensemble.members if other != number]
+
+
+def cut(ensemble, chance, ways):
+    ensemble.network.cut(ways)
+    time.sleep(chance.uniform(0, 12))
+    ensemble.network.heal(reset=chance.random() < 0.5)
 
 
 def one_of(ensemble, chance):
