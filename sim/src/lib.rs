@@ -2,8 +2,10 @@
 //! Worlds of Menagerie cores under seeded faults, and the oracles that judge them.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod campaign;
 pub mod clock;
+pub mod cpu;
 pub mod disk;
 pub mod faults;
 pub mod grade;

@@ -12,6 +12,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use menagerie_sim::{
+    bench,
     campaign::{self, HASH_KEY, Plan, Report, Verdict},
     grade,
     shrink::shrink,
@@ -57,6 +58,15 @@ enum Command {
         /// Where the traces of failures are saved.
         #[arg(long, default_value = "target/traces")]
         traces: PathBuf,
+    },
+    /// Measure how fast worlds run, each of three voters and four busy clients, on one core.
+    Bench {
+        /// How many worlds.
+        #[arg(long, default_value_t = 100)]
+        seeds: u64,
+        /// The first seed.
+        #[arg(long, default_value_t = 1)]
+        start: u64,
     },
     /// Replay a saved trace, and tell the last steps.
     Replay {
@@ -106,6 +116,7 @@ fn main() -> ExitCode {
                 Err(why) => fail(&why),
             }
         }
+        Command::Bench { seeds, start } => measure(start, seeds),
         Command::Replay { file, sound } => replay(&file, sound),
         Command::Shrink { file, out, tries } => shorten(&file, out, tries),
         Command::Zoo { seeds, quick: true, .. } => done(grade::quick(seeds)),
@@ -197,6 +208,19 @@ fn shorten(file: &Path, out: Option<PathBuf>, tries: u64) -> ExitCode {
         }
         Err(why) => fail(&why),
     }
+}
+
+/// A world that fails is told of, and measured as far as it went: finding it is not this command's
+/// task.
+fn measure(start: u64, seeds: u64) -> ExitCode {
+    let bar = progress_bar(seeds);
+    let measured = bench::measure(start, seeds, |_| bar.inc(1));
+    bar.finish_and_clear();
+    for (seed, violation) in &measured.failures {
+        println!("seed {seed} failed: {violation}");
+    }
+    print!("{measured}");
+    ExitCode::SUCCESS
 }
 
 /// Saves the trace of a failure, and says how to replay it.

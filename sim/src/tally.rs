@@ -14,6 +14,10 @@ pub struct Tally {
     pub worlds: u64,
     /// Events of the worlds' queues.
     pub events: u64,
+    /// Inputs that cores took, of servers and of clients.
+    pub inputs: u64,
+    /// Operations whose users were told how they ended.
+    pub acknowledged: u64,
     /// Simulated time, in microseconds.
     pub simulated: u64,
     /// Replies, by operation and error.
@@ -48,6 +52,8 @@ impl Tally {
     pub fn add(&mut self, other: &Tally) {
         self.worlds += other.worlds;
         self.events += other.events;
+        self.inputs += other.inputs;
+        self.acknowledged += other.acknowledged;
         self.simulated += other.simulated;
         self.txns += other.txns;
         self.lives += other.lives;

@@ -228,6 +228,7 @@ impl World {
 
     /// One input and a flush of a client, and what comes of it.
     pub(super) fn client_turn(&mut self, client: usize, input: Input<'_>) -> Check {
+        self.tally.inputs += 1;
         let actor = &mut self.clients[client];
         let now = actor.clock.mono(self.now);
         let mut fx = Effects::new();
@@ -307,6 +308,7 @@ impl World {
             let noted = actor.book.replied(reply.id, wish, reply.zxid.0, reply.err);
             noted.map_err(|what| unfair(client, &what))?;
             actor.answered_at = now;
+            self.tally.acknowledged += 1;
             if reply.zxid.0 < actor.newest {
                 return broken(format!("client {client}: {reply:?} after {:x}", actor.newest));
             }

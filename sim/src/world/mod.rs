@@ -123,6 +123,11 @@ impl World {
             &mut Rng::stream(seed, Subsystem::Scenario, 2),
             servers,
         ));
+        World::of_nature(seed, hash_key, nature)
+    }
+
+    /// The world of a seed and a nature, before its first event: the faults are drawn.
+    pub fn of_nature(seed: u64, hash_key: (u64, u64), nature: Vec<Knob>) -> World {
         let climate = Climate::draw(&mut Rng::stream(seed, Subsystem::Scenario, 1));
         let script = Script::drawn(climate, Rng::stream(seed, Subsystem::Faults, 0));
         World::begin(seed, hash_key, nature, script, None)

@@ -280,6 +280,7 @@ impl World {
     }
 
     fn handle(&mut self, server: usize, input: &In, now: Now, fx: &mut Effects) -> Check {
+        self.tally.inputs += 1;
         let node = self.servers[server].node.as_mut().expect("it is there");
         let borrowed;
         let input = match input {
