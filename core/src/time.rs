@@ -33,6 +33,18 @@ impl Instant {
     }
 }
 
+/// The earliest of some timers, if any is armed. A plain loop: asked at the end of every turn.
+pub fn earliest<const N: usize>(timers: [Option<Instant>; N]) -> Option<Instant> {
+    let mut first = None;
+    for timer in timers {
+        first = match (first, timer) {
+            (Some(one), Some(other)) => Some(Ord::min(one, other)),
+            (one, None) | (None, one) => one,
+        };
+    }
+    first
+}
+
 impl Add<Duration> for Instant {
     type Output = Instant;
 

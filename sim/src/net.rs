@@ -39,9 +39,15 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Sends bytes at `now`; gives the times at which pieces arrive.
-    pub fn send(&mut self, now: u64, bytes: &[u8], pace: Pace, rng: &mut Rng) -> Vec<u64> {
-        let mut times = Vec::new();
+    /// Sends bytes at `now`; adds the times at which pieces arrive.
+    pub fn send(
+        &mut self,
+        now: u64,
+        bytes: &[u8],
+        pace: Pace,
+        rng: &mut Rng,
+        times: &mut Vec<u64>,
+    ) {
         let mut rest = bytes;
         while !rest.is_empty() {
             // Small pieces, but not very many: a long reply is cut in larger ones.
@@ -54,7 +60,6 @@ impl Stream {
             times.push(self.newest);
             rest = later;
         }
-        times
     }
 
     /// The next piece, if it has arrived over a way that is cut until `open_at`; otherwise when to
@@ -326,10 +331,10 @@ impl Link {
         self.ways.iter().all(|way| way.is_empty() && way.held() == 0)
     }
 
-    /// Sends bytes from an end that the network never holds back; gives the times at which pieces
+    /// Sends bytes from an end that the network never holds back; adds the times at which pieces
     /// arrive.
-    pub fn send(&mut self, side: Side, now: u64, bytes: &[u8], pace: Pace) -> Vec<u64> {
-        self.ways[side as usize].stream.send(now, bytes, pace, &mut self.rng)
+    pub fn send(&mut self, side: Side, now: u64, bytes: &[u8], pace: Pace, times: &mut Vec<u64>) {
+        self.ways[side as usize].stream.send(now, bytes, pace, &mut self.rng, times);
     }
 
     /// A reset: what is on its way to either end is lost, but for a beginning that may still
@@ -341,20 +346,21 @@ impl Link {
         })
     }
 
-    /// Moves what fits from an end into the network; gives how many bytes that was, and when they
-    /// arrive.
-    pub fn pump(&mut self, side: Side, now: u64) -> (usize, Vec<u64>) {
+    /// Moves what fits from an end into the network; gives how many bytes that was, and adds when
+    /// they arrive.
+    pub fn pump(&mut self, side: Side, now: u64, times: &mut Vec<u64>) -> usize {
         let way = &mut self.ways[side as usize];
         let room = way.window.saturating_sub(way.stream.in_flight());
         if room < way.window / 2 && room < way.unsent.len() {
-            return (0, Vec::new());
+            return 0;
         }
         let taken = room.min(way.unsent.len());
-        if taken == 0 {
-            return (0, Vec::new());
+        if taken > 0 {
+            let bytes = &way.unsent.make_contiguous()[..taken];
+            way.stream.send(now, bytes, self.pace, &mut self.rng, times);
+            way.unsent.drain(..taken);
         }
-        let bytes: Vec<u8> = way.unsent.drain(..taken).collect();
-        (taken, way.stream.send(now, &bytes, self.pace, &mut self.rng))
+        taken
     }
 }
 
@@ -374,7 +380,7 @@ mod tests {
         let (mut stream, mut rng) = (Stream::default(), rng());
         let mut times = Vec::new();
         for n in 0..20u8 {
-            times.extend(stream.send(u64::from(n) * 10, &[n; 5], PACE, &mut rng));
+            stream.send(u64::from(n) * 10, &[n; 5], PACE, &mut rng, &mut times);
         }
         assert!(times.is_sorted() && times[0] >= 100);
         let mut got = Vec::new();
@@ -388,7 +394,7 @@ mod tests {
     #[test]
     fn a_held_stream_delivers_later_or_never() {
         let (mut stream, mut rng) = (Stream::default(), rng());
-        stream.send(0, b"x", PACE, &mut rng);
+        stream.send(0, b"x", PACE, &mut rng, &mut Vec::new());
         stream.held_until = 9_000;
         assert_eq!(stream.arrive(8_000, 0), Err(Some(9_000)));
         assert_eq!(stream.arrive(8_000, 9_500), Err(Some(9_500)));
@@ -402,7 +408,7 @@ mod tests {
         for ordinal in 0..50 {
             let mut rng = Rng::stream(1, Subsystem::Link, ordinal);
             let mut stream = Stream::default();
-            stream.send(0, b"0123456789", PACE, &mut rng);
+            stream.send(0, b"0123456789", PACE, &mut rng, &mut Vec::new());
             let left = stream.cut(&mut rng);
             assert!(b"0123456789".starts_with(&left));
             assert!(stream.is_empty());
@@ -419,11 +425,12 @@ mod tests {
         let side = Side::Acceptor;
         link.from(side).window = 10;
         link.from(side).unsent.extend([7; 25]);
-        assert_eq!(link.pump(side, 0).0, 10);
-        assert_eq!(link.pump(side, 0).0, 0);
+        let mut times = Vec::new();
+        assert_eq!(link.pump(side, 0, &mut times), 10);
+        assert_eq!(link.pump(side, 0, &mut times), 0);
         assert!(link.from(side).stream.arrive(1_000_000, 0).is_ok());
         while link.from(side).stream.arrive(1_000_000, 0).is_ok() {}
-        assert_eq!(link.pump(side, 0).0, 10);
+        assert_eq!(link.pump(side, 0, &mut times), 10);
         assert_eq!(link.from(side).unsent.len(), 5);
     }
 }

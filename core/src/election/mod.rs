@@ -85,7 +85,7 @@ use crate::{
     io::{Effects, Frame, Input},
     jute,
     quorum::Quorums,
-    time::Instant,
+    time::{Instant, earliest},
     zoo::{Mutation, Sound, Zoo},
 };
 
@@ -247,7 +247,7 @@ impl<Z: Zoo> Election<Z> {
             Mode::Idle | Mode::Settled { .. } => (None, None),
         };
         let links = self.links.poll_timeout(|id| self.mode.wants(&self.quorums, id));
-        [ripe_at, again_at, links].into_iter().flatten().min()
+        earliest([ripe_at, again_at, links])
     }
 
     /// Whether `link` is an election link that is up.

@@ -98,6 +98,11 @@ enum Stage {
     Ended(u64, Ending),
 }
 
+/// Whether there is nothing but zeroes: logs are preallocated, so mostly there is much of that.
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(64).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
+}
+
 impl LogScanner {
     /// A scan of a log of this length.
     pub fn new(len: u64) -> LogScanner {
@@ -145,7 +150,7 @@ impl LogScanner {
                     None => return Step::Need,
                 },
                 Stage::Zeroes(offset) => {
-                    if self.rest().iter().any(|byte| *byte != 0) {
+                    if !is_zero(self.rest()) {
                         self.stage = Stage::Ended(offset, Ending::Cut);
                     } else if self.has_all() {
                         self.stage = Stage::Ended(offset, Ending::Clean);

@@ -47,7 +47,7 @@ use crate::{
     io::{Effect, Effects, Exit, FileError, FileOutput, Frame, Input, Port, Question},
     serve::{Facts, Replica, Server, stats::Stats, whitelist, words},
     store::{Ids, LogConfig, Recovered, Recovery, RecoveryConfig},
-    time::{Instant, Now},
+    time::{Instant, Now, earliest},
     zoo::{Sound, Zoo},
 };
 
@@ -171,8 +171,7 @@ impl<Z: Zoo> Node<Z> {
         match &self.mode {
             Mode::Idle => Some(now.mono),
             Mode::Serving(server) => {
-                let timers = [server.poll_timeout(now.mono), purges.poll_timeout()];
-                timers.into_iter().flatten().min()
+                earliest([server.poll_timeout(now.mono), purges.poll_timeout()])
             }
             Mode::Member(member) => member.poll_timeout(&self.base),
             Mode::Recovering(_) | Mode::Opening(_) | Mode::Stopping(_) | Mode::Over => None,

@@ -39,7 +39,7 @@ use crate::{
     io::{Effects, FileError, FileOutput},
     proto::{EventKind, perms},
     store::{Ids, SnapshotNews, Snapshotter},
-    time::{Instant, Now},
+    time::{Instant, Now, earliest},
     tree::AclList,
     txn::Sink,
     watch::Watches,
@@ -241,13 +241,12 @@ impl<Z: Zoo> Server<Z> {
         let strays = orders && !self.strays.is_empty();
         let busy = self.watches.is_busy() || self.replica.is_behind() || self.can_talk() || strays;
         let sessionless = self.sessionless.front().map(|(due, _)| *due);
-        let timers = [
+        earliest([
             busy.then_some(now),
             sessionless,
             self.replica.sessions.poll_timeout().filter(|_| orders),
             Some(self.sweep.due()).filter(|_| orders && !self.old_peer),
-        ];
-        timers.into_iter().flatten().min()
+        ])
     }
 
     /// Ends a turn: what was staged for the log becomes a batch, unless one is under way.

@@ -11,7 +11,7 @@ mod watches;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use menagerie_core::proto::{Acl, Identity, Stat, perms};
@@ -68,11 +68,14 @@ pub struct Znode {
     pub stat: Stat,
     /// Its children's names.
     pub children: BTreeSet<Vec<u8>>,
+    /// Its share of the tree's digest, once somebody computed it.
+    pub digest: OnceLock<u64>,
 }
 
 impl Znode {
     fn new(data: Option<Vec<u8>>, acl: Vec<Grant>) -> Znode {
-        Znode { data, acl, stat: Stat::default(), children: BTreeSet::new() }
+        let (stat, children) = (Stat::default(), BTreeSet::new());
+        Znode { data, acl, stat, children, digest: OnceLock::new() }
     }
 
     /// The numbers as clients see them.
@@ -173,7 +176,9 @@ impl Model {
     }
 
     fn node_mut(&mut self, path: &[u8]) -> Option<&mut Znode> {
-        self.nodes.get_mut(path).map(Arc::make_mut)
+        let node = self.nodes.get_mut(path).map(Arc::make_mut)?;
+        node.digest.take();
+        Some(node)
     }
 }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Quotas: limits below `/zookeeper/quota`, and the usage that the server accounts beside them.
 
-use std::sync::Arc;
-
 use menagerie_core::txn::Txn;
 
 use super::{Model, split};
@@ -38,7 +36,7 @@ impl Model {
     /// Accounts a change where the nearest quota above keeps its usage.
     pub(super) fn account(&mut self, path: &[u8], bytes: i64, count: i64) {
         let Some(usage) = self.governed(path).map(|top| of(top, USAGE)) else { return };
-        let Some(node) = self.nodes.get_mut(&usage).map(Arc::make_mut) else { return };
+        let Some(node) = self.node_mut(&usage) else { return };
         let (used, held) = (number(&node.data, "count"), number(&node.data, "bytes"));
         node.data = Some(text(used + count, held + bytes));
     }

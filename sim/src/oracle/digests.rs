@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The digest logged behind a transaction is that of the model's tree after it, computed from
-//! scratch by the formula of Java's `DigestCalculator`, version 2; and each server that stands at
+//! The digest logged behind a transaction is that of the model's tree after it, summed up anew by
+//! the formula of Java's `DigestCalculator`, version 2; and each server that stands at
 //! that transaction, in whatever role, has a tree of that digest.
 
 use menagerie_core::{
@@ -8,7 +8,7 @@ use menagerie_core::{
     txn::{TxnDigest, TxnHeader},
 };
 
-use super::{Check, Property, Violation, ghost::Ghost};
+use super::{Check, Property, Violation, ghost::Ghost, replica::Replica};
 use crate::model::{Model, Znode};
 
 /// A transaction was applied to the model.
@@ -24,8 +24,7 @@ pub fn check(model: &Model, header: &TxnHeader, logged: Option<TxnDigest>) -> Ch
 
 /// A server that serves stands at a transaction, and its tree has this digest.
 pub fn stands(ghost: &Ghost, server: usize, digest: u64) -> Check {
-    let at = ghost.replicas[server].applied;
-    let logged = ghost.history.get(&at).and_then(|(proposed, _)| proposed.digest);
+    let Replica { applied: at, digest: logged, .. } = ghost.replicas[server];
     if logged.is_some_and(|logged| logged.digest != digest) {
         let server = server + 1;
         let what = format!("server {server} has {digest:x} at {}, not {logged:x?}", Zxid(at));
@@ -36,7 +35,9 @@ pub fn stands(ghost: &Ghost, server: usize, digest: u64) -> Check {
 
 fn digest(model: &Model) -> u64 {
     let covered = |(path, _): &(&Vec<u8>, _)| !path.starts_with(b"/zookeeper/");
-    let sum = |sum: u64, (path, node): (&Vec<u8>, &Znode)| sum.wrapping_add(of_node(path, node));
+    let sum = |sum: u64, (path, node): (&Vec<u8>, &Znode)| {
+        sum.wrapping_add(*node.digest.get_or_init(|| of_node(path, node)))
+    };
     model.nodes().filter(covered).fold(0, sum)
 }
 

@@ -167,10 +167,10 @@ impl Ghost {
         let (proposed, asked) = self.history[&zxid].clone();
         let header = proposed.header;
         let txn = decode(&proposed)?;
-        let request = self.claim(&proposed, &txn, asked);
+        let (request, fits) = self.claim(&proposed, &txn, asked);
         let known = request.as_ref().map_or(0, |arrived| arrived.applied);
         let young = self.quotas_changed > known || self.quotas_young > known;
-        if !request.as_ref().is_some_and(|arrived| self.has_moved(arrived, &txn)) {
+        if !fits {
             writes::check(&self.model, &proposed, request.as_deref(), &txn, young)?;
         }
         ephemerals::check(&self.model, &header, &txn)?;
@@ -197,31 +197,36 @@ impl Ghost {
         let header = &proposed.header;
         let applied = replica.model.apply(header, &txn).map_err(|what| unfit(header, &what))?;
         replica.owe(zxid, &applied);
-        replica.applied = zxid;
+        (replica.applied, replica.digest) = (zxid, proposed.digest);
         replica.shown += 1;
         Ok(())
     }
 
     /// Takes the waiting request that a transaction comes from. A request that was lost with its
-    /// server waits for ever, so of those with the same number the one that fits is taken.
-    fn claim(&mut self, proposed: &Proposed, txn: &Txn<'_>, asked: u64) -> Option<Arc<Arrived>> {
+    /// server waits for ever, so of those with the same number the one that fits is taken. Says
+    /// whether it does.
+    fn claim(
+        &mut self,
+        proposed: &Proposed,
+        txn: &Txn<'_>,
+        asked: u64,
+    ) -> (Option<Arc<Arrived>>, bool) {
         let key = (proposed.header.session.0, proposed.header.cxid);
-        let waiting = self.waiting.get(&key)?;
+        let Some(waiting) = self.waiting.get(&key) else { return (None, false) };
         let early = |arrived: &Arc<Arrived>| arrived.number <= asked;
         let fits = |arrived: &Arc<Arrived>| {
             self.has_moved(arrived, txn) || writes::fits(&self.model, proposed, arrived, txn)
         };
-        let at = match waiting.iter().position(|one| early(one) && fits(one)) {
-            Some(at) => at,
-            None if writes::is_own(&self.model, proposed, txn) => return None,
-            None => waiting.iter().position(early)?,
-        };
-        let waiting = self.waiting.get_mut(&key)?;
+        let fitting = waiting.iter().position(|one| early(one) && fits(one));
+        let own = || writes::is_own(&self.model, proposed, txn);
+        let at = fitting.or_else(|| if own() { None } else { waiting.iter().position(early) });
+        let Some(at) = at else { return (None, false) };
+        let waiting = self.waiting.get_mut(&key).expect("it was there");
         let claimed = waiting.remove(at);
         if waiting.is_empty() {
             self.waiting.remove(&key);
         }
-        claimed
+        (claimed, fitting.is_some())
     }
 
     /// Whether a transaction refuses a request because its session is on another link, and it may

@@ -28,7 +28,7 @@ pub mod sessions;
 pub mod watches;
 pub mod writes;
 
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use menagerie_core::{
     event::Event,
@@ -289,6 +289,7 @@ impl Oracles {
         if let Some(link) = self.link(server, link) {
             // What this turn sent before it knew still counts.
             link.gone = true;
+            self.ghost.replicas[server].any_gone = true;
         }
         self.ghost.replicas[server].acks.link_down(link);
     }
@@ -442,9 +443,15 @@ impl Oracles {
         if link.excused {
             return Ok(());
         }
-        let mut frames = VecDeque::new();
-        link.cutter.push(bytes, |frame| frames.push_back(frame.to_vec()));
-        frames.iter().try_for_each(|frame| self.leaves(server, name, frame, at, now))
+        let mut cutter = std::mem::take(&mut link.cutter);
+        let mut verdict = Ok(());
+        cutter.push(bytes, |frame| {
+            if verdict.is_ok() {
+                verdict = self.leaves(server, name, frame, at, now);
+            }
+        });
+        self.link(server, name).expect("the link is there").cutter = cutter;
+        verdict
     }
 
     fn leaves(&mut self, server: usize, name: LinkId, frame: &[u8], at: u64, now: Now) -> Check {
@@ -649,7 +656,9 @@ impl Oracles {
     /// A server's turn ended.
     pub fn turn(&mut self, server: usize, inputs: u64, steps: u64, now: Now) -> Check {
         let replica = &mut self.ghost.replicas[server];
-        replica.links.retain(|_, link| !link.gone);
+        if std::mem::take(&mut replica.any_gone) {
+            replica.links.retain(|_, link| !link.gone);
+        }
         bounds::turn(inputs, steps)?;
         if replica.phase != Some(Phase::Alone) {
             return Ok(());

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use menagerie_core::{id::LinkId, node::Phase, time::Instant};
+use menagerie_core::{id::LinkId, node::Phase, time::Instant, txn::TxnDigest};
 
 use super::{
     acks::Acks, asked::Arrived, cutter::Cutter, epochs::Promised, expiry::Expiry, log::LogTap,
@@ -92,6 +92,8 @@ pub struct Replica {
     pub applied: i64,
     /// The newest zxid that this process has said, which may be the beginning of an epoch.
     pub said: i64,
+    /// The digest that was logged behind that transaction.
+    pub digest: Option<TxnDigest>,
     /// How much of the committed sequence that is.
     pub shown: usize,
     /// Its log as ordered to the disk, from the beginning of history: what a snapshot stands for
@@ -113,6 +115,8 @@ pub struct Replica {
     pub promised: Promised,
     /// Its clients' links.
     pub links: BTreeMap<LinkId, Link>,
+    /// Whether one of them is [`Link::gone`].
+    pub any_gone: bool,
 }
 
 impl Replica {
@@ -122,6 +126,7 @@ impl Replica {
             model,
             applied: 0,
             said: 0,
+            digest: None,
             shown: 0,
             log: Vec::new(),
             durable: 0,
@@ -132,6 +137,7 @@ impl Replica {
             phase: None,
             promised: Promised::default(),
             links: BTreeMap::new(),
+            any_gone: false,
         }
     }
 

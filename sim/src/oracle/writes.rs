@@ -20,8 +20,9 @@ pub fn broken(what: String) -> Check {
     Err(Violation::new(Property::Writes, what))
 }
 
-/// A transaction is about to be applied to the model. `young` says that a change of quotas may not
-/// have been applied yet when the request was judged: quotas are read off the applied tree.
+/// A transaction is about to be applied to the model that no request [fits](fits()). `young` says
+/// that a change of quotas may not have been applied yet when the request was judged: quotas are
+/// read off the applied tree.
 pub fn check(
     model: &Model,
     proposed: &Proposed,
@@ -34,9 +35,6 @@ pub fn check(
         return own(model, proposed, txn);
     };
     let Some(request) = arrived.request() else { return Ok(()) };
-    if fits(model, proposed, arrived, txn) {
-        return Ok(());
-    }
     let judged = judge(model, header, &arrived.caller(), &request);
     let logged = Judged { op: header.op, body: proposed.body.clone() };
     if !(young && excused(model, proposed, arrived, &request, txn, &logged)) {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use menagerie_core::{
-    client::{Client, Config, ConnectString, Effect, Effects, Input, Reply, RequestId, State},
+    client::{Client, Config, ConnectString, Effect, Input, Reply, RequestId, State},
     id::LinkId,
 };
 
@@ -139,10 +139,22 @@ impl World {
     }
 
     pub(super) fn client_timer(&mut self, client: usize) -> Check {
-        if self.client_sleeps(client, Ev::ClientTimer { client }) {
+        if self.clients[client].timer_at == self.now
+            && self.client_sleeps(client, Ev::ClientTimer { client })
+        {
+            self.clients[client].timer_at = self.clients[client].frozen_until;
             return Ok(());
         }
-        self.clients[client].timer_at = u64::MAX;
+        let actor = &mut self.clients[client];
+        if actor.timer_at != self.now {
+            return Ok(());
+        }
+        actor.timer_at = u64::MAX;
+        let now = actor.clock.mono(self.now);
+        if actor.machine.poll_timeout().is_some_and(|due| due > now) {
+            self.await_client_timer(client);
+            return Ok(());
+        }
         self.client_turn(client, Input::Time)
     }
 
@@ -231,15 +243,23 @@ impl World {
         self.tally.inputs += 1;
         let actor = &mut self.clients[client];
         let now = actor.clock.mono(self.now);
-        let mut fx = Effects::new();
+        let mut fx = std::mem::take(&mut self.spare.client_effects);
         let machine = &mut actor.machine;
         guarded(|| {
             machine.handle(now, input, &mut fx);
             machine.flush(now, &mut fx);
         })?;
-        for effect in fx.take_list() {
-            self.client_effect(client, &effect, &fx)?;
+        for effect in fx.list() {
+            self.client_effect(client, effect, fx.bytes())?;
         }
+        fx.clear();
+        self.spare.client_effects = fx;
+        self.await_client_timer(client);
+        Ok(())
+    }
+
+    /// Sees to it that an event comes when a client's timer is due, or before.
+    fn await_client_timer(&mut self, client: usize) {
         let actor = &self.clients[client];
         if let Some(due) = actor.machine.poll_timeout() {
             let at = actor.clock.world(due).max(self.now + 1);
@@ -248,10 +268,9 @@ impl World {
                 self.at(at, Ev::ClientTimer { client });
             }
         }
-        Ok(())
     }
 
-    fn client_effect(&mut self, client: usize, effect: &Effect, fx: &Effects) -> Check {
+    fn client_effect(&mut self, client: usize, effect: &Effect, all_bytes: &[u8]) -> Check {
         match effect {
             Effect::Dial { link, host } => {
                 let to = dials::host(host).expect("a configured host");
@@ -264,7 +283,7 @@ impl World {
             }
             Effect::Send { link, bytes } => {
                 if let Some(name) = self.clients[client].links.get(link) {
-                    self.client_sends(*name, &fx.bytes()[bytes.clone()]);
+                    self.client_sends(*name, &all_bytes[bytes.clone()]);
                 }
             }
             Effect::HangUp { link } => {

@@ -34,7 +34,7 @@ impl World {
         let ends = [from, End::Server(to)];
         let pace = self.link_pace(from.place(), Place::Server(to));
         let config = &self.scenario.servers[to];
-        self.links.insert(name, Link::new(ends, port, pace, config, chance));
+        self.links.insert(name, Box::new(Link::new(ends, port, pace, config, chance)));
         name
     }
 
@@ -44,9 +44,17 @@ impl World {
         let (from, to) = (link.end(Side::Dialler).place(), link.end(Side::Acceptor).place());
         let pace = self.link_pace(from, to);
         let link = self.links.get_mut(&name).expect("it was there");
-        for at in link.send(Side::Dialler, self.now, bytes, pace) {
-            self.at(at, Ev::Arrive { link: name, from: Side::Dialler });
+        let mut times = std::mem::take(&mut self.spare.times);
+        link.send(Side::Dialler, self.now, bytes, pace, &mut times);
+        self.arrive_at(name, Side::Dialler, times);
+    }
+
+    /// Pieces that an end sent arrive at these times.
+    fn arrive_at(&mut self, link: u64, from: Side, mut times: Vec<u64>) {
+        for at in times.drain(..) {
+            self.at(at, Ev::Arrive { link, from });
         }
+        self.spare.times = times;
     }
 
     /// An end is closed: the other hears of it behind all bytes.
@@ -111,7 +119,7 @@ impl World {
     fn read(&mut self, name: u64, from: Side, piece: &[u8]) {
         let Some(link) = self.links.get_mut(&name) else { return };
         let End::Server(server) = link.end(from.other()) else { return };
-        let (port, mut frames) = (link.port, Vec::new());
+        let (port, mut frames) = (link.port, std::mem::take(&mut self.spare.frames));
         link.from(from).read(piece, |frame| frames.push(In::of(LinkId(name), &frame)));
         if link.from(from).held() > 0 {
             self.tally.hit(match port {
@@ -119,7 +127,7 @@ impl World {
                 Port::Election | Port::Quorum => Probe::PeerFrameCut,
             });
         }
-        for frame in frames {
+        for frame in frames.drain(..) {
             match &frame {
                 In::Word { .. } => self.tally.hit(Probe::WordAnswered),
                 In::Oversized { .. } => self.tally.hit(Probe::OversizedAnswered),
@@ -127,6 +135,7 @@ impl World {
             }
             self.input(server, frame);
         }
+        self.spare.frames = frames;
     }
 
     pub(super) fn pause(&mut self, server: usize, link: LinkId, paused: bool) -> Check {
@@ -163,11 +172,10 @@ impl World {
     /// Moves what fits of what a server sent into the network.
     fn pump(&mut self, name: u64, side: Side) {
         let Some(link) = self.links.get_mut(&name) else { return };
-        let (bytes, times) = link.pump(side, self.now);
+        let mut times = std::mem::take(&mut self.spare.times);
+        let bytes = link.pump(side, self.now, &mut times);
         let end = link.end(side);
-        for at in times {
-            self.at(at, Ev::Arrive { link: name, from: side });
-        }
+        self.arrive_at(name, side, times);
         if let End::Server(server) = end
             && bytes > 0
         {
@@ -186,7 +194,11 @@ impl World {
 
     /// A link that was hung up on ends when everything is out.
     fn end_when_out(&mut self, name: u64) -> Check {
-        if self.links.get(&name).is_some_and(Link::is_over) { self.reset(name) } else { Ok(()) }
+        if self.links.get(&name).is_some_and(|link| link.is_over()) {
+            self.reset(name)
+        } else {
+            Ok(())
+        }
     }
 
     /// Both ends hear that the link is gone; a beginning of what is on its way still arrives.

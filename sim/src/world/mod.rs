@@ -11,6 +11,7 @@
 //!                      `------------------ bytes to other servers -------------'
 //! ```
 
+mod agenda;
 mod book;
 mod clients;
 mod dials;
@@ -26,9 +27,9 @@ mod strike;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use menagerie_core::id::LaneId;
+use menagerie_core::{client, id::LaneId, io::Effects};
 
-use self::{clients::Actor, dials::Call, script::Script, server::Server};
+use self::{agenda::Agenda, clients::Actor, dials::Call, script::Script, server::Server};
 pub use self::{links::name, rolling::Rolling};
 use crate::{
     faults::Climate,
@@ -44,8 +45,8 @@ use crate::{
 pub const SECOND: u64 = 1_000_000;
 /// A world suffers at least this long.
 const SUFFERS: u64 = 60 * SECOND;
-/// It answers at least this many requests before it heals.
-const REPLIES: u64 = 1_000;
+/// It acknowledges at least this many operations before it heals.
+const ACKNOWLEDGED: u64 = 1_000;
 /// It suffers at most this long.
 const SUFFERS_AT_MOST: u64 = 240 * SECOND;
 /// How many of the last steps are kept for people.
@@ -96,10 +97,9 @@ pub struct World {
     /// The hash of everything that happened so far.
     pub rolling: Rolling,
     now: u64,
-    queue: BTreeMap<(u64, u64), Ev>,
-    queued: u64,
+    agenda: Agenda,
     servers: Vec<Server>,
-    links: BTreeMap<u64, Link>,
+    links: BTreeMap<u64, Box<Link>>,
     next_link: u64,
     clients: Vec<Actor>,
     oracles: Oracles,
@@ -112,6 +112,17 @@ pub struct World {
     heals: Option<u64>,
     healed_at: Option<u64>,
     story: Option<VecDeque<String>>,
+    /// Allocations to be used again.
+    spare: Spare,
+}
+
+/// Allocations that are empty between two events.
+#[derive(Clone, Default)]
+struct Spare {
+    effects: Effects,
+    client_effects: client::Effects,
+    times: Vec<u64>,
+    frames: Vec<input::In>,
 }
 
 impl World {
@@ -157,8 +168,7 @@ impl World {
             tally: Tally { worlds: 1, ..Tally::default() },
             rolling: Rolling::default(),
             now: 0,
-            queue: BTreeMap::new(),
-            queued: 0,
+            agenda: Agenda::default(),
             oracles: Oracles::new(&scenario, proofs()),
             servers,
             links: BTreeMap::new(),
@@ -171,6 +181,7 @@ impl World {
             heals,
             healed_at: None,
             story: None,
+            spare: Spare::default(),
             scenario,
         };
         for server in 0..world.servers.len() {
@@ -230,14 +241,15 @@ impl World {
 
     /// Does the next event.
     pub fn step(&mut self) -> Check {
-        if let Some(((at, _), _)) = self.queue.first_key_value()
+        // What was decided for later is not in a trace: it may not move this moment.
+        if let Some(due) = self.heals
             && self.healed_at.is_none()
-            && self.heals.is_some_and(|due| *at > due)
+            && self.agenda.next_at().is_some_and(|at| at > due)
         {
-            self.now = *at;
+            self.now = self.now.max(due);
             self.heal();
         }
-        let Some(((at, _), event)) = self.queue.pop_first() else {
+        let Some((at, event)) = self.agenda.pop() else {
             let what = "nothing will ever happen again".to_owned();
             return Err(Violation::new(Property::Progress, what));
         };
@@ -247,13 +259,13 @@ impl World {
         self.tally.simulated = at;
         self.rolling.mix(at);
         self.happen(event)?;
-        for replied in std::mem::take(&mut self.oracles.replies) {
+        for replied in self.oracles.replies.drain(..) {
             self.tally.op(replied.op, replied.err);
         }
-        for seen in std::mem::take(&mut self.oracles.seen) {
+        for seen in self.oracles.seen.drain(..) {
             self.tally.hit(seen);
         }
-        let enough = self.now >= SUFFERS && self.tally.replies() >= REPLIES;
+        let enough = self.now >= SUFFERS && self.tally.acknowledged >= ACKNOWLEDGED;
         if self.heals.is_none() && (enough || self.now >= SUFFERS_AT_MOST) {
             self.heals = Some(self.now);
         }
@@ -299,8 +311,7 @@ impl World {
     }
 
     fn at(&mut self, at: u64, event: Ev) {
-        self.queued += 1;
-        self.queue.insert((at.max(self.now), self.queued), event);
+        self.agenda.push(at.max(self.now), event);
     }
 
     fn after(&mut self, wait: u64, event: Ev) {
@@ -309,7 +320,10 @@ impl World {
 
     /// Adds a line to the account, if there is one.
     fn note(&mut self, line: impl FnOnce(&World) -> String) {
-        let Some(mut story) = self.story.take() else { return };
+        if self.story.is_none() {
+            return;
+        }
+        let mut story = self.story.take().expect("it is there");
         story.push_back(format!(
             "{:>4}.{:06} {}",
             self.now / SECOND,

@@ -64,7 +64,9 @@ pub struct Server {
     inbox: VecDeque<In>,
     turns: Rng,
     turn_due: bool,
+    /// When its timer is due, and when the next event of it comes: not later.
     timer_at: u64,
+    timer_comes: u64,
     dials: u64,
     hash_key: (u64, u64),
     seed: u64,
@@ -97,6 +99,7 @@ impl Server {
             turns: stream(seed, Subsystem::Turns, number, 0),
             turn_due: false,
             timer_at: u64::MAX,
+            timer_comes: u64::MAX,
             dials: 0,
             hash_key,
             seed,
@@ -118,7 +121,7 @@ impl Server {
         let (origin, drift) = (clocks.below(SECOND), clocks.between(0, 400));
         self.clock = self.clock.restarted(now, origin, drift as i64 - 200);
         (self.life, self.serving, self.turn_due) = (life, false, false);
-        self.timer_at = u64::MAX;
+        (self.timer_at, self.timer_comes) = (u64::MAX, u64::MAX);
         self.inbox.clear();
         let facts = Facts {
             version: "3.9.5-menagerie-sim, built on 1970-01-01 00:00 UTC".to_owned(),
@@ -173,9 +176,15 @@ impl World {
 
     pub(super) fn timer(&mut self, server: usize, life: u32) {
         let machine = &mut self.servers[server];
-        if life == machine.life && machine.timer_at == self.now {
+        if life != machine.life || machine.timer_comes != self.now {
+            return;
+        }
+        machine.timer_comes = u64::MAX;
+        if machine.timer_at <= self.now {
             machine.timer_at = u64::MAX;
             self.input(server, In::Time);
+        } else {
+            self.await_timer(server);
         }
     }
 
@@ -210,7 +219,7 @@ impl World {
         machine.turn_due = false;
         let most = machine.inbox.len().min(self.scenario.batch);
         let n = if most == 0 { 0 } else { 1 + machine.turns.index(most) };
-        let (now, mut fx) = (machine.clock.now(self.now), Effects::new());
+        let (now, mut fx) = (machine.clock.now(self.now), std::mem::take(&mut self.spare.effects));
         if n > 3 {
             self.tally.hit(Probe::TurnBatched);
         }
@@ -223,7 +232,9 @@ impl World {
         guarded(|| node.flush(now, &mut fx))?;
         self.rolling.mix(fx.steps() ^ (server as u64) << 60);
         let steps = fx.steps();
-        self.execute(server, fx, now)?;
+        self.execute(server, &mut fx, now)?;
+        fx.clear();
+        self.spare.effects = fx;
         let machine = &self.servers[server];
         let Some(node) = machine.node.as_ref().filter(|_| machine.life == life) else {
             return Ok(());
@@ -242,12 +253,20 @@ impl World {
     fn arm(&mut self, server: usize) {
         let machine = &mut self.servers[server];
         let node = machine.node.as_ref().expect("it is there");
-        let Some(due) = node.poll_timeout() else { return };
-        let at = machine.clock.world(due).max(self.now + 1) + machine.late;
+        machine.timer_at = match node.poll_timeout() {
+            Some(due) => machine.clock.world(due).max(self.now + 1) + machine.late,
+            None => u64::MAX,
+        };
         machine.late = 0;
-        if at != machine.timer_at {
-            machine.timer_at = at;
-            let life = machine.life;
+        self.await_timer(server);
+    }
+
+    /// Sees to it that an event comes when a server's timer is due, or before.
+    fn await_timer(&mut self, server: usize) {
+        let machine = &mut self.servers[server];
+        let (at, life) = (machine.timer_at, machine.life);
+        if at < machine.timer_comes {
+            machine.timer_comes = at;
             self.at(at, Ev::Timer { server, life });
         }
     }
@@ -306,8 +325,9 @@ impl World {
         guarded(|| node.handle(now, input, fx))
     }
 
-    fn execute(&mut self, server: usize, mut fx: Effects, now: Now) -> Check {
-        for effect in fx.take_list() {
+    fn execute(&mut self, server: usize, fx: &mut Effects, now: Now) -> Check {
+        let (effects, all_bytes) = fx.drain();
+        for effect in effects {
             if let Some((left, death)) = &mut self.servers[server].doomed {
                 if *left == 0 {
                     let death = *death;
@@ -318,7 +338,7 @@ impl World {
             }
             match effect {
                 Effect::Send { link, bytes } => {
-                    self.server_sends(server, link, &fx.bytes()[bytes], now)?;
+                    self.server_sends(server, link, &all_bytes[bytes], now)?;
                 }
                 Effect::HangUp { link } => self.server_hangs_up(server, link)?,
                 Effect::Pause { link } => {

@@ -277,7 +277,7 @@ impl World {
         self.note(|_| "all faults end".to_owned());
         self.healed_at = Some(self.now);
         // Nothing is decided any more; clients go on by a stream of their own.
-        self.queue.retain(|_, event| !matches!(event, Ev::Strike { .. } | Ev::ClientWork { .. }));
+        self.agenda.retain(|event| !matches!(event, Ev::Strike { .. } | Ev::ClientWork { .. }));
         for client in 0..self.clients.len() {
             self.after(client as u64 * 1_000, Ev::ClientHealthy { client });
         }

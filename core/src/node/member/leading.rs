@@ -15,7 +15,7 @@ use crate::{
     node::{Base, body::Body},
     serve::{Asking, Forwarded, Server, auth::Identities},
     store::ArchiveNews,
-    time::Instant,
+    time::{Instant, earliest},
     zab::{DiskLog, History, Leader, LeaderConfig, LeaderOrder, QuorumFrame},
     zoo::Zoo,
 };
@@ -107,7 +107,7 @@ impl Todo {
 impl<Z: Zoo> Leading<Z> {
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
         let catching_up = self.catching_up.map(|_| now);
-        catching_up.into_iter().chain(self.leader.poll_timeout()).min()
+        earliest([catching_up, self.leader.poll_timeout()])
     }
 }
 

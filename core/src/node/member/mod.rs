@@ -45,7 +45,7 @@ use crate::{
         stats::{Counter, Measure, Stats},
     },
     store::{Archive, Epochs, Recovered},
-    time::Instant,
+    time::{Instant, earliest},
     zab::{Footing, History, QuorumFrame},
     zoo::Zoo,
 };
@@ -230,7 +230,7 @@ impl<Z: Zoo> Member<Z> {
             _ => (None, None),
         };
         let busy = self.busy.then_some(now);
-        [busy, role, server, purge, self.election.poll_timeout()].into_iter().flatten().min()
+        earliest([busy, role, server, purge, self.election.poll_timeout()])
     }
 
     /// The server, while it serves.
