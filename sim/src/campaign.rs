@@ -13,6 +13,7 @@ use std::{
 use menagerie_core::zoo::Mutation;
 
 use crate::{
+    cpu,
     oracle::{Check, Violation},
     tally::Tally,
     trace::Trace,
@@ -107,10 +108,32 @@ pub struct Report {
     pub tally: Tally,
     /// The worlds that failed, by seed.
     pub failures: Vec<Verdict>,
+    /// How much each world was that did not fail.
+    pub sizes: Vec<Size>,
     /// Wall time.
     pub took: Duration,
+    /// Processor time of all threads.
+    pub used: Duration,
     /// Threads.
     pub jobs: u64,
+}
+
+/// How much one world was.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Simulated time, in microseconds.
+    pub simulated: u64,
+    /// Operations whose users were told how they ended.
+    pub acknowledged: u64,
+}
+
+impl Report {
+    /// The least of what worlds were by some measure, and what half of them were at least.
+    pub fn least_and_median(&self, measure: impl Fn(&Size) -> u64) -> Option<(u64, u64)> {
+        let mut all: Vec<u64> = self.sizes.iter().map(measure).collect();
+        all.sort_unstable();
+        Some((*all.first()?, all[all.len() / 2]))
+    }
 }
 
 /// Which worlds a campaign runs.
@@ -135,7 +158,7 @@ pub fn campaign(
 ) -> Report {
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let report = Mutex::new(Report { jobs, ..Report::default() });
-    let began = Instant::now();
+    let (began, used) = (Instant::now(), cpu::used());
     let work = || {
         while !stop.load(Ordering::Relaxed) {
             let n = next.fetch_add(1, Ordering::Relaxed);
@@ -149,6 +172,9 @@ pub fn campaign(
             if verdict.violation.is_some() {
                 stop.store(stop_at_first, Ordering::Relaxed);
                 report.failures.push(verdict);
+            } else {
+                let Tally { simulated, acknowledged, .. } = verdict.tally;
+                report.sizes.push(Size { simulated, acknowledged });
             }
         }
     };
@@ -160,6 +186,6 @@ pub fn campaign(
     });
     let mut report = report.into_inner().expect("no worker panics");
     report.failures.sort_by_key(|verdict| verdict.seed);
-    report.took = began.elapsed();
+    (report.took, report.used) = (began.elapsed(), cpu::used().saturating_sub(used));
     report
 }

@@ -7,6 +7,7 @@ use std::{
     process::ExitCode,
     sync::atomic,
     thread,
+    time::Instant,
 };
 
 use clap::{Parser, Subcommand};
@@ -14,9 +15,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use menagerie_sim::{
     bench,
     campaign::{self, HASH_KEY, Plan, Report, Verdict},
-    grade,
+    cpu, grade,
     shrink::shrink,
     trace::Trace,
+    world::SECOND,
 };
 
 /// Worlds of Menagerie servers and clients under seeded faults.
@@ -244,15 +246,17 @@ fn fail(why: &str) -> ExitCode {
 fn many(plan: Plan, jobs: u64, traces: &Path) -> ExitCode {
     let seeds = plan.seeds;
     let bar = progress_bar(seeds);
-    let failed = atomic::AtomicU64::new(0);
+    let (failed, began) = (atomic::AtomicU64::new(0), Instant::now());
     let progress = |verdict: &Verdict| {
         if verdict.violation.is_some() {
             failed.fetch_add(1, atomic::Ordering::Relaxed);
         }
         bar.set_message(format!("{} failed", failed.load(atomic::Ordering::Relaxed)));
         bar.inc(1);
-        if bar.is_hidden() && bar.position().is_multiple_of(100) {
-            println!("{} of {seeds} worlds, {}", bar.position(), bar.message());
+        let done = bar.position();
+        if bar.is_hidden() && (done.is_multiple_of((seeds / 20).max(100)) || done == seeds) {
+            let left = began.elapsed().as_secs() * (seeds - done) / done;
+            println!("{done} of {seeds} worlds, {}, {left} s left", bar.message());
         }
     };
     let report = campaign::campaign(plan, jobs, false, progress);
@@ -264,29 +268,41 @@ fn progress_bar(seeds: u64) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(Some(seeds), ProgressDrawTarget::hidden());
     }
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} worlds, {msg}, {eta} left");
+    let style =
+        ProgressStyle::with_template("{wide_bar} {pos}/{len} worlds, {per_sec}, {msg}, {eta} left");
     ProgressBar::new(seeds).with_style(style.expect("a template of our own"))
 }
 
 fn tell(report: &Report, seeds: u64, traces: &Path) -> ExitCode {
     let tally = &report.tally;
     println!("{tally}");
-    let micros = (report.took.as_micros() as u64 * report.jobs).max(1);
-    let per_core = |n: u64| u128::from(n) * 1_000_000 / u128::from(micros);
     println!(
-        "{} worlds, {} lives, {} events, {} txns, {} replies, {} s simulated in {:.1} s",
+        "{} worlds, {} lives, {} events, {} txns, {} replies, {} acknowledged operations, \
+         {} s simulated in {:.1} s",
         tally.worlds,
         tally.lives,
         tally.events,
         tally.txns,
         tally.replies(),
-        tally.simulated / 1_000_000,
+        tally.acknowledged,
+        tally.simulated / SECOND,
         report.took.as_secs_f32(),
     );
+    let simulated = report.least_and_median(|size| size.simulated / SECOND);
+    let acknowledged = report.least_and_median(|size| size.acknowledged);
+    if let (Some((least, median)), Some((fewest, half))) = (simulated, acknowledged) {
+        println!(
+            "a world that did not fail: {least} s simulated at least, {median} in the median; \
+             {fewest} acknowledged operations at least, {half} in the median"
+        );
+    }
     println!(
-        "{} events and {} simulated seconds per second and core, all oracles on",
-        per_core(tally.events),
-        per_core(tally.simulated / 1_000_000),
+        "{:.1} core seconds, {:.3} for a world; {} events and {} simulated seconds per core second, \
+         all oracles on",
+        report.used.as_secs_f32(),
+        report.used.as_secs_f32() / tally.worlds.max(1) as f32,
+        cpu::per_second(tally.events, report.used),
+        cpu::per_second(tally.simulated / SECOND, report.used),
     );
     let unhit = tally.unhit();
     if seeds >= 1_000 {

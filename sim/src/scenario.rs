@@ -17,7 +17,7 @@ use crate::{
     net::{self, Place},
     oracle::Proof,
     rng::Rng,
-    world::name,
+    world::{SECOND, name},
 };
 
 /// Identities that clients prove, and what the server must make of them.
@@ -152,15 +152,19 @@ pub fn draw_ensemble(rng: &mut Rng, servers: Option<u32>) -> Vec<Knob> {
 pub fn draw(rng: &mut Rng) -> Vec<Knob> {
     let tick = *rng.pick(&[500, 1_000, 2_000]);
     let burst = *rng.pick(&[1, 3, 12]);
+    let clients = rng.between(2, 6);
+    // Together they want so many operations a second, and the mean burst is half of the longest.
+    let wanted = *rng.pick(&[36, 45, 60]);
+    let think = clients * (1 + burst) * SECOND / 2 / wanted;
     vec![
         Knob::TickMs(tick),
         Knob::SnapCount(*rng.pick(&[5, 40, 300, 100_000])),
         Knob::OneFolder(rng.one_in(2)),
         Knob::Purge(rng.one_in(2)),
         Knob::PreallocKib(*rng.pick(&[64, 1_024, 65_536])),
-        Knob::Clients(rng.between(2, 6) as u32),
+        Knob::Clients(clients as u32),
         Knob::TimeoutMs(tick * rng.between(2, 6) as u32),
-        Knob::Think(*rng.pick(&[60_000, 150_000, 250_000]) * (1 + burst / 2)),
+        Knob::Think(think),
         Knob::Burst(burst),
         Knob::Names(*rng.pick(&[2, 3, 5])),
         Knob::NetBase(*rng.pick(&[40, 300, 5_000])),

@@ -61,6 +61,8 @@ pub struct Ghost {
     pub outcomes: BTreeMap<u64, Outcome>,
     /// The links that asked for sessions that there were.
     pub homes: BTreeMap<i64, BTreeSet<LinkId>>,
+    /// The servers where sessions were last taken up.
+    pub seats: BTreeMap<i64, usize>,
     /// Sessions whose closing was proposed.
     pub closing: BTreeSet<i64>,
     /// How many transactions were proposed.
@@ -88,6 +90,7 @@ impl Ghost {
             waiting: BTreeMap::new(),
             outcomes: BTreeMap::new(),
             homes: BTreeMap::new(),
+            seats: BTreeMap::new(),
             closing: BTreeSet::new(),
             proposed: 0,
             quotas_changed: 0,

@@ -491,6 +491,9 @@ impl Oracles {
             let (session, timeout_ms) = (response.session.0, response.timeout_ms);
             replica.expiry.greeted(session, timeout_ms, asked.asked, now.mono);
             self.signs.greeted(session, timeout_ms, at);
+            if self.ghost.seats.insert(session, server).is_some_and(|seat| seat != server) {
+                self.seen.push(Probe::SessionMoved);
+            }
         }
         Ok(())
     }

@@ -33,3 +33,9 @@ pub fn not_served(client: usize, since: u64, standing: &str) -> Violation {
         format!("client {client} is not served, {since} us after the faults ended: {standing}");
     Violation::new(Property::Progress, what)
 }
+
+/// A healed world acknowledged too few operations.
+pub fn lags(acknowledged: u64, since: u64) -> Violation {
+    let what = format!("{acknowledged} operations are acknowledged, {since} us after it healed");
+    Violation::new(Property::Progress, what)
+}

@@ -23,13 +23,16 @@ mod rot;
 mod rude;
 mod script;
 mod server;
+mod sights;
 mod strike;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use menagerie_core::{client, id::LaneId, io::Effects};
 
-use self::{agenda::Agenda, clients::Actor, dials::Call, script::Script, server::Server};
+use self::{
+    agenda::Agenda, clients::Actor, dials::Call, script::Script, server::Server, sights::Sight,
+};
 pub use self::{links::name, rolling::Rolling};
 use crate::{
     faults::Climate,
@@ -46,9 +49,12 @@ pub const SECOND: u64 = 1_000_000;
 /// A world suffers at least this long.
 const SUFFERS: u64 = 60 * SECOND;
 /// It acknowledges at least this many operations before it heals.
-const ACKNOWLEDGED: u64 = 1_000;
-/// It suffers at most this long.
+const ACKNOWLEDGED: u64 = 2_000;
+/// It suffers at most this long. One that has acknowledged too little by then goes on when it is
+/// healed.
 const SUFFERS_AT_MOST: u64 = 240 * SECOND;
+/// A healed world that still acknowledged too little this long after that serves nobody.
+const PATIENCE: u64 = 300 * SECOND;
 /// How many of the last steps are kept for people.
 const STORY: usize = 20_000;
 /// How long a healed world goes on.
@@ -99,6 +105,7 @@ pub struct World {
     now: u64,
     agenda: Agenda,
     servers: Vec<Server>,
+    sights: Vec<Sight>,
     links: BTreeMap<u64, Box<Link>>,
     next_link: u64,
     clients: Vec<Actor>,
@@ -170,6 +177,7 @@ impl World {
             now: 0,
             agenda: Agenda::default(),
             oracles: Oracles::new(&scenario, proofs()),
+            sights: vec![Sight::default(); servers.len()],
             servers,
             links: BTreeMap::new(),
             next_link: 1,
@@ -224,11 +232,18 @@ impl World {
 
     /// Runs to the end, or to the first broken promise.
     pub fn run(&mut self) -> Check {
-        while self.healed_at.is_none_or(|at| self.now < at + self.heals_for()) {
+        while self.healed_at.is_none_or(|at| self.now < at + self.heals_for() || self.lags(at)) {
             self.step()?;
         }
         self.tally.txns = self.oracles.ghost.proposed;
         self.judge_progress()
+    }
+
+    /// Whether a world that healed then must go on until it has acknowledged enough.
+    fn lags(&self, healed_at: u64) -> bool {
+        healed_at >= SUFFERS_AT_MOST
+            && self.tally.acknowledged < ACKNOWLEDGED
+            && self.now < healed_at + PATIENCE
     }
 
     /// Runs until all faults are to end, or to the first broken promise.
@@ -298,6 +313,9 @@ impl World {
     fn judge_progress(&mut self) -> Check {
         let healed = self.healed_at.expect("a world ends healed");
         progress::healed(&self.oracles.ghost, self.now)?;
+        if healed >= SUFFERS_AT_MOST && self.tally.acknowledged < ACKNOWLEDGED {
+            return Err(progress::lags(self.tally.acknowledged, self.now - healed));
+        }
         for (number, client) in self.clients.iter().enumerate() {
             let waits = client.waits() && client.answered_at + 2 * progress::PATIENCE < self.now;
             if waits || client.answered_at < healed {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use menagerie_core::{
     config::ServerConfig,
     event::Event,
-    id::{AskId, LaneId},
+    id::{AskId, LaneId, LinkId},
     io::{Effect, Effects, Exit, Frame, Input, Port, Question},
     node::{Node, Setup},
     serve::Facts,
@@ -21,6 +21,7 @@ use super::{
     input::{In, show_frame, show_op},
     links::name,
     rot::Rotten,
+    sights::{self, Sight},
 };
 use crate::{
     clock::Clock,
@@ -239,7 +240,11 @@ impl World {
         let Some(node) = machine.node.as_ref().filter(|_| machine.life == life) else {
             return Ok(());
         };
-        self.oracles.stands(server, &node.view())?;
+        let view = node.view();
+        if let Some(seen) = self.sights[server].stands(view.phase) {
+            self.tally.hit(seen);
+        }
+        self.oracles.stands(server, &view)?;
         self.oracles.turn(server, n as u64, steps, now)?;
         self.arm(server);
         let machine = &mut self.servers[server];
@@ -281,7 +286,10 @@ impl World {
             In::LinkUp { link, port: Port::Quorum, dialled: Some(_), .. } => {
                 self.oracles.leader_link(server, *link);
             }
-            In::LinkDown { link } => self.oracles.link_down(server, *link),
+            In::LinkDown { link } => {
+                self.oracles.link_down(server, *link);
+                self.sights[server].link_down(*link);
+            }
             In::Drained { link, bytes } => self.oracles.drained(server, *link, *bytes),
             _ => {
                 let Some((link, frame)) = input.frame() else { return };
@@ -289,12 +297,27 @@ impl World {
                     self.rolling.bytes(bytes);
                 }
                 let port = self.links.get(&link.0).map_or(Port::Client, |link| link.port);
+                self.hears(server, link, port, &frame);
                 self.oracles.arrives(server, link, &frame, at, now);
                 self.note(|_| {
                     let shown = show_frame(port, &frame);
                     format!("{} gets on {}: {shown}", name(server), link.0)
                 });
             }
+        }
+    }
+
+    /// Counts what a frame of another server's shows.
+    fn hears(&mut self, server: usize, link: LinkId, port: Port, frame: &Frame<'_>) {
+        let (Port::Quorum, Frame::Packet(bytes)) = (port, frame) else { return };
+        let there = self.links.get(&link.0).and_then(|link| {
+            let side = link.side_of(server)?;
+            if let End::Server(there) = link.end(side.other()) { Some(there) } else { None }
+        });
+        let leader = there.map(|there| &self.sights[there]).filter(|there| there.leads());
+        let from_log = leader.map(Sight::reads_log);
+        if let Some(seen) = self.sights[server].hears(link, bytes, from_log) {
+            self.tally.hit(seen);
         }
     }
 
@@ -377,6 +400,9 @@ impl World {
                 });
                 self.oracles.ordered(server, lane, op, &what)?;
                 self.watch_files(server, &what);
+                if let Some(seen) = self.sights[server].orders(&what) {
+                    self.tally.hit(seen);
+                }
                 if let Some(wait) = self.servers[server].disk.submit(lane, op, what) {
                     self.after(wait, Ev::Disk { server, life, lane });
                 }
@@ -388,6 +414,9 @@ impl World {
 
     fn tells(&mut self, server: usize, event: &Event, now: Now) -> Check {
         self.note(|_| format!("{} says: {event}", name(server)));
+        if let Some(seen) = sights::told(event) {
+            self.tally.hit(seen);
+        }
         match event {
             Event::Recovered { zxid, .. } => {
                 let (told, zxid) = (self.oracles.ghost.told, zxid.0);
@@ -502,6 +531,7 @@ impl World {
         machine.frozen_until = 0;
         let life = machine.life + 1;
         self.oracles.crashed(server);
+        self.sights[server] = Sight::default();
         self.server_is_gone(server, silent)?;
         self.after(wait, Ev::Start { server, life });
         Ok(())
