@@ -7,10 +7,10 @@ use std::{fmt, time::Duration};
 
 use crate::{
     campaign::HASH_KEY,
-    cpu,
     oracle::Violation,
     scenario::Knob,
     tally::Tally,
+    usage,
     world::{SECOND, World},
 };
 
@@ -44,7 +44,7 @@ pub struct Measured {
 /// Runs so many worlds of the yardstick, one after the other.
 pub fn measure(start: u64, seeds: u64, progress: impl Fn(u64)) -> Measured {
     let (mut tally, mut failures) = (Tally::default(), Vec::new());
-    let began = cpu::used();
+    let began = usage::used();
     for seed in start..start + seeds {
         let mut world = World::of_nature(seed, HASH_KEY, YARDSTICK.to_vec());
         if let Err(violation) = world.run() {
@@ -53,7 +53,7 @@ pub fn measure(start: u64, seeds: u64, progress: impl Fn(u64)) -> Measured {
         tally.add(&world.tally);
         progress(seed);
     }
-    Measured { tally, used: cpu::used().saturating_sub(began), failures }
+    Measured { tally, used: usage::used().saturating_sub(began), failures }
 }
 
 impl fmt::Display for Measured {
@@ -71,10 +71,11 @@ impl fmt::Display for Measured {
         writeln!(f, "{} acknowledged operations per simulated second and client", tenths(each))?;
         writeln!(
             f,
-            "{} events, {} inputs of cores and {} simulated seconds per core second, all oracles on",
-            cpu::per_second(tally.events, used),
-            cpu::per_second(tally.inputs, used),
-            cpu::per_second(seconds, used),
+            "{} events, {} inputs of cores and {} simulated seconds per core second, all oracles \
+             on",
+            usage::per_second(tally.events, used),
+            usage::per_second(tally.inputs, used),
+            usage::per_second(seconds, used),
         )
     }
 }

@@ -13,10 +13,12 @@ use std::{
 use menagerie_core::zoo::Mutation;
 
 use crate::{
-    cpu,
+    fate,
     oracle::{Check, Violation},
+    story::story,
     tally::Tally,
     trace::Trace,
+    usage,
     world::World,
     zoo::breed,
 };
@@ -40,6 +42,8 @@ pub struct Verdict {
     pub violation: Option<Violation>,
     /// The last steps, if they were asked for or a promise was broken.
     pub account: Vec<String>,
+    /// What became of whom and why, if it was asked for.
+    pub story: String,
     /// The decisions, likewise.
     pub trace: Option<Trace>,
 }
@@ -53,11 +57,15 @@ pub fn run(
     key: (u64, u64),
     explain: bool,
 ) -> Verdict {
-    let verdict = judge(World::new(seed, key, servers), mutation, explain);
-    if verdict.violation.is_none() || explain {
+    let world = || World::new(seed, key, servers);
+    if explain {
+        return judge(world(), mutation, Telling::Story);
+    }
+    let verdict = judge(world(), mutation, Telling::Nothing);
+    if verdict.violation.is_none() {
         return verdict;
     }
-    let mut verdict = judge(World::new(seed, key, servers), mutation, true);
+    let mut verdict = judge(world(), mutation, Telling::Steps);
     let early = verdict.account.len().saturating_sub(LAST_STEPS);
     verdict.account.drain(..early);
     verdict
@@ -65,15 +73,34 @@ pub fn run(
 
 /// Runs a saved world on this thread, with the bug it names or another.
 pub fn replay(trace: &Trace, mutation: Option<Mutation>, key: (u64, u64)) -> Verdict {
-    judge(World::told(trace, key), mutation, true)
+    judge(World::told(trace, key), mutation, Telling::Steps)
 }
 
-fn judge(mut world: World, mutation: Option<Mutation>, explain: bool) -> Verdict {
-    if explain {
+/// The same, with its story.
+pub fn explain(trace: &Trace, mutation: Option<Mutation>, key: (u64, u64)) -> Verdict {
+    judge(World::told(trace, key), mutation, Telling::Story)
+}
+
+/// How much of a world is kept for people.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Telling {
+    Nothing,
+    /// The last steps, and the decisions.
+    Steps,
+    /// Its story, too, for which a world that fails is run many times more.
+    Story,
+}
+
+fn judge(mut world: World, mutation: Option<Mutation>, telling: Telling) -> Verdict {
+    let explained = telling != Telling::Nothing;
+    let start = (telling == Telling::Story).then(|| world.clone());
+    if explained {
         world.explain();
     }
     let violation = play(mutation, || world.run()).err();
-    let trace = explain.then(|| Trace {
+    let broken = start.filter(|_| violation.is_some());
+    let fate = broken.and_then(|start| fate::fate(&start, mutation));
+    let trace = explained.then(|| Trace {
         mutation: mutation.map(|mutation| named(mutation).to_owned()),
         property: violation.as_ref().map(|violation| violation.property.name().to_owned()),
         ..world.trace()
@@ -82,8 +109,9 @@ fn judge(mut world: World, mutation: Option<Mutation>, explain: bool) -> Verdict
         seed: world.seed,
         hash: world.rolling.value(),
         tally: world.tally.clone(),
-        violation,
         account: world.account().map(str::to_owned).collect(),
+        story: story(&world, violation.as_ref(), fate.as_ref()),
+        violation,
         trace,
     }
 }
@@ -158,7 +186,7 @@ pub fn campaign(
 ) -> Report {
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let report = Mutex::new(Report { jobs, ..Report::default() });
-    let (began, used) = (Instant::now(), cpu::used());
+    let (began, used) = (Instant::now(), usage::used());
     let work = || {
         while !stop.load(Ordering::Relaxed) {
             let n = next.fetch_add(1, Ordering::Relaxed);
@@ -186,6 +214,6 @@ pub fn campaign(
     });
     let mut report = report.into_inner().expect("no worker panics");
     report.failures.sort_by_key(|verdict| verdict.seed);
-    (report.took, report.used) = (began.elapsed(), cpu::used().saturating_sub(used));
+    (report.took, report.used) = (began.elapsed(), usage::used().saturating_sub(used));
     report
 }

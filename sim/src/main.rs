@@ -15,9 +15,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use menagerie_sim::{
     bench,
     campaign::{self, HASH_KEY, Plan, Report, Verdict},
-    cpu, grade,
+    grade,
     shrink::shrink,
     trace::Trace,
+    usage,
     world::SECOND,
 };
 
@@ -48,9 +49,12 @@ enum Command {
         /// Servers in each world; one stands alone. Drawn if not given.
         #[arg(long)]
         servers: Option<u32>,
-        /// With --seed: tell the last steps, whatever they led to.
+        /// With --seed: tell its story, whatever it led to; that of a failure is told anyway.
         #[arg(long, requires = "seed")]
         explain: bool,
+        /// With --seed: tell all of the last steps, too.
+        #[arg(long, requires = "seed")]
+        log: bool,
         /// With --seed: another key of the hash tables, which must change nothing.
         #[arg(long, requires = "seed")]
         hash_key: Option<u64>,
@@ -70,13 +74,16 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         start: u64,
     },
-    /// Replay a saved trace, and tell the last steps.
+    /// Replay a saved trace, and tell its story.
     Replay {
         /// The trace.
         file: PathBuf,
         /// Without the bug of the zoo that the trace names.
         #[arg(long)]
         sound: bool,
+        /// Tell all of the last steps, too.
+        #[arg(long)]
+        log: bool,
     },
     /// Make a failing trace short: take out decisions while the same promise still breaks.
     Shrink {
@@ -108,9 +115,16 @@ enum Command {
 
 fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Run { seed: Some(seed), explain, servers, hash_key, mutation, traces, .. } => {
-            one((seed, servers), explain, hash_key, mutation, &traces)
-        }
+        Command::Run {
+            seed: Some(seed),
+            explain,
+            log,
+            servers,
+            hash_key,
+            mutation,
+            traces,
+            ..
+        } => one((seed, servers), (explain, log), hash_key, mutation, &traces),
         Command::Run { seeds, start, jobs, servers, mutation, traces, .. } => {
             let jobs = jobs.unwrap_or_else(processors);
             match grade::named(mutation.as_deref()) {
@@ -119,7 +133,7 @@ fn main() -> ExitCode {
             }
         }
         Command::Bench { seeds, start } => measure(start, seeds),
-        Command::Replay { file, sound } => replay(&file, sound),
+        Command::Replay { file, sound, log } => replay(&file, sound, log),
         Command::Shrink { file, out, tries } => shorten(&file, out, tries),
         Command::Zoo { seeds, quick: true, .. } => done(grade::quick(seeds)),
         Command::Zoo { out, seeds, bases, .. } => done(grade::write(&out, seeds, bases)),
@@ -136,7 +150,7 @@ fn processors() -> u64 {
 
 fn one(
     (seed, servers): (u64, Option<u32>),
-    explain: bool,
+    (explain, log): (bool, bool),
     hash_key: Option<u64>,
     mutation: Option<String>,
     traces: &Path,
@@ -147,17 +161,21 @@ fn one(
     };
     let key = hash_key.map_or(HASH_KEY, |key| (key, !key));
     let verdict = campaign::run(seed, servers, mutation, key, true);
-    let outcome = story(&verdict, explain);
+    let outcome = story(&verdict, explain, log);
     if verdict.violation.is_some() {
         keep(&verdict, traces);
     }
     outcome
 }
 
-/// Tells how one world went; the last steps only if they led to something, or are `wanted`.
-fn story(verdict: &Verdict, wanted: bool) -> ExitCode {
-    if wanted || verdict.violation.is_some() {
+/// Tells how one world went: all of its last steps if they are wanted; its story if that is
+/// `wanted`, or if it failed.
+fn story(verdict: &Verdict, wanted: bool, log: bool) -> ExitCode {
+    if log {
         verdict.account.iter().for_each(|line| println!("{line}"));
+    }
+    if wanted || verdict.violation.is_some() {
+        println!("{}", verdict.story);
     }
     let seconds = verdict.tally.simulated / 1_000_000;
     println!("seed {}: {} events, {seconds} s", verdict.seed, verdict.tally.events);
@@ -171,13 +189,13 @@ fn story(verdict: &Verdict, wanted: bool) -> ExitCode {
     }
 }
 
-fn replay(file: &Path, sound: bool) -> ExitCode {
+fn replay(file: &Path, sound: bool, log: bool) -> ExitCode {
     let loaded = Trace::load(file).and_then(|trace| {
         let mutation = grade::named(trace.mutation.as_deref())?;
         Ok((trace, mutation.filter(|_| !sound)))
     });
     match loaded {
-        Ok((trace, mutation)) => story(&campaign::replay(&trace, mutation, HASH_KEY), true),
+        Ok((trace, mutation)) => story(&campaign::explain(&trace, mutation, HASH_KEY), true, log),
         Err(why) => fail(&why),
     }
 }
@@ -297,12 +315,12 @@ fn tell(report: &Report, seeds: u64, traces: &Path) -> ExitCode {
         );
     }
     println!(
-        "{:.1} core seconds, {:.3} for a world; {} events and {} simulated seconds per core second, \
-         all oracles on",
+        "{:.1} core seconds, {:.3} for a world; {} events and {} simulated seconds per core \
+         second, all oracles on",
         report.used.as_secs_f32(),
         report.used.as_secs_f32() / tally.worlds.max(1) as f32,
-        cpu::per_second(tally.events, report.used),
-        cpu::per_second(tally.simulated / SECOND, report.used),
+        usage::per_second(tally.events, report.used),
+        usage::per_second(tally.simulated / SECOND, report.used),
     );
     let unhit = tally.unhit();
     if seeds >= 1_000 {

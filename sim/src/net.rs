@@ -39,7 +39,8 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Sends bytes at `now`; adds the times at which pieces arrive.
+    /// Sends bytes at `now`; adds the times at which pieces arrive. What comes together with an
+    /// earlier piece needs no time of its own: that one's is still to come.
     pub fn send(
         &mut self,
         now: u64,
@@ -55,9 +56,11 @@ impl Stream {
             let cut = rest.len().min(1 + rng.index(most));
             let (piece, later) = rest.split_at(cut);
             let at = now + pace.base + rng.wait(pace.jitter);
-            self.newest = self.newest.max(at);
+            if at > self.newest || self.newest <= now {
+                self.newest = at;
+                times.push(at);
+            }
             self.pieces.push_back((self.newest, piece.to_vec()));
-            times.push(self.newest);
             rest = later;
         }
     }
@@ -279,6 +282,11 @@ impl Link {
         Link { ends, ways, closed: [false; 2], dead: [false; 2], port, later: None, pace, rng }
     }
 
+    /// From here on, its chance is another one.
+    pub fn reseed(&mut self, rng: Rng) {
+        self.rng = rng;
+    }
+
     /// Who holds an end.
     pub fn end(&self, side: Side) -> End {
         self.ends[side as usize]
@@ -386,6 +394,9 @@ mod tests {
         let mut got = Vec::new();
         for at in times {
             got.extend(stream.arrive(at, 0).expect("a piece has arrived"));
+            while let Ok(piece) = stream.arrive(at, 0) {
+                got.extend(piece);
+            }
         }
         assert_eq!(got, (0..20u8).flat_map(|n| [n; 5]).collect::<Vec<_>>());
         assert_eq!(stream.arrive(u64::MAX - 1, 0), Err(None));

@@ -32,6 +32,8 @@ pub enum Subsystem {
     Health = 11,
     /// What a stranger says, and how his link is.
     Rude = 12,
+    /// The seeds of other futures of one past.
+    Future = 13,
 }
 
 /// One stream of chance.

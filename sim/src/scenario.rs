@@ -154,7 +154,7 @@ pub fn draw(rng: &mut Rng) -> Vec<Knob> {
     let burst = *rng.pick(&[1, 3, 12]);
     let clients = rng.between(2, 6);
     // Together they want so many operations a second, and the mean burst is half of the longest.
-    let wanted = *rng.pick(&[36, 45, 60]);
+    let wanted = *rng.pick(&[34, 38, 48]);
     let think = clients * (1 + burst) * SECOND / 2 / wanted;
     vec![
         Knob::TickMs(tick),

@@ -51,6 +51,11 @@ impl Workload {
         Workload { rng, names, weights }
     }
 
+    /// From here on, chance is another one; the taste stays.
+    pub fn reseed(&mut self, rng: Rng) {
+        self.rng = rng;
+    }
+
     /// The time until the client acts again, in microseconds.
     pub fn pause(&mut self, think: u64) -> u64 {
         1 + self.rng.wait(think)

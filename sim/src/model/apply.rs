@@ -46,7 +46,8 @@ impl Model {
                 self.sessions.insert(header.session.0, *timeout_ms);
             }
             Txn::CloseSession { .. } => {
-                let owned: Vec<Vec<u8>> = self.ephemerals(header.session.0).cloned().collect();
+                let owned: Vec<Vec<u8>> =
+                    self.ephemerals(header.session.0).map(<[u8]>::to_vec).collect();
                 for path in owned {
                     self.remove(header, &path, &mut applied)?;
                 }
@@ -158,7 +159,7 @@ impl Model {
         };
         let stat = node.client_stat();
         let size = node.size();
-        self.nodes.insert(create.path.to_vec(), Arc::new(node));
+        self.nodes.insert(create.path.into(), Arc::new(node));
         self.begin_usage(create.path);
         self.account(create.path, size, 1);
         applied.fired.push(Fired { kind: 1, path: create.path.to_vec(), acl });

@@ -115,7 +115,8 @@ impl Znode {
 /// The tree and the sessions, after some transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
-    nodes: BTreeMap<Vec<u8>, Arc<Znode>>,
+    /// Shared, so that a scratch copy costs little.
+    nodes: BTreeMap<Arc<[u8]>, Arc<Znode>>,
     /// The open sessions and their timeouts.
     pub sessions: BTreeMap<i64, i32>,
     /// Whether hard quotas refuse.
@@ -135,10 +136,11 @@ impl Model {
         let mut config = empty();
         config.acl[0].perms = perms::READ;
         config.stat.aversion = -1;
-        nodes.insert(b"/".to_vec(), Arc::new(root));
-        nodes.insert(b"/zookeeper".to_vec(), Arc::new(system));
-        nodes.insert(b"/zookeeper/quota".to_vec(), Arc::new(empty()));
-        nodes.insert(b"/zookeeper/config".to_vec(), Arc::new(config));
+        let mut insert = |path: &[u8], node| nodes.insert(path.into(), Arc::new(node));
+        insert(b"/", root);
+        insert(b"/zookeeper", system);
+        insert(b"/zookeeper/quota", empty());
+        insert(b"/zookeeper/config", config);
         Model { nodes, sessions: BTreeMap::new(), enforces_quotas: false }
     }
 
@@ -153,8 +155,8 @@ impl Model {
     }
 
     /// All znodes, by path.
-    pub fn nodes(&self) -> impl Iterator<Item = (&Vec<u8>, &Znode)> {
-        self.nodes.iter().map(|(path, node)| (path, &**node))
+    pub fn nodes(&self) -> impl Iterator<Item = (&[u8], &Znode)> {
+        self.nodes.iter().map(|(path, node)| (&**path, &**node))
     }
 
     /// How many znodes there are.
@@ -168,7 +170,7 @@ impl Model {
     }
 
     /// The paths that a session owns.
-    pub fn ephemerals(&self, session: i64) -> impl Iterator<Item = &Vec<u8>> {
+    pub fn ephemerals(&self, session: i64) -> impl Iterator<Item = &[u8]> {
         let owned = move |(path, node): (_, &Znode)| {
             (session != 0 && node.stat.ephemeral_owner == session).then_some(path)
         };

@@ -91,11 +91,10 @@ fn read(
             out.put_buffer(node.data.as_deref());
             node.client_stat().encode(out);
         }),
-        Request::GetChildren { path, .. } => {
-            visible(path, perms::READ).map(|node| names(node.children.iter(), out))
-        }
+        Request::GetChildren { path, .. } => visible(path, perms::READ)
+            .map(|node| names(node.children.iter().map(Vec::as_slice), out)),
         Request::GetChildren2 { path, .. } => visible(path, perms::READ).map(|node| {
-            names(node.children.iter(), out);
+            names(node.children.iter().map(Vec::as_slice), out);
             node.client_stat().encode(out);
         }),
         Request::GetAcl { path } => visible(path, perms::READ | perms::ADMIN).map(|node| {
@@ -113,7 +112,7 @@ fn read(
         Request::GetAllChildrenNumber { path: b"" } => return None,
         Request::GetAllChildrenNumber { path } => visible(path, perms::READ).map(|_| {
             let prefix = if *path == b"/" { b"/".to_vec() } else { [path, &b"/"[..]].concat() };
-            let below = |(other, _): &(&Vec<u8>, _)| other.starts_with(&prefix) && *other != path;
+            let below = |(other, _): &(&[u8], _)| other.starts_with(&prefix) && other != path;
             out.put_count(model.nodes().filter(below).count());
         }),
         Request::GetEphemerals { prefix } => {
@@ -149,7 +148,7 @@ fn masked(grant: &Grant) -> Grant {
     masked
 }
 
-fn names<'a>(names: impl ExactSizeIterator<Item = &'a Vec<u8>>, out: &mut Vec<u8>) {
+fn names<'a>(names: impl ExactSizeIterator<Item = &'a [u8]>, out: &mut Vec<u8>) {
     out.put_count(names.len());
     names.for_each(|name| out.put_string(name));
 }

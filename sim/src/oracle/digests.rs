@@ -34,8 +34,8 @@ pub fn stands(ghost: &Ghost, server: usize, digest: u64) -> Check {
 }
 
 fn digest(model: &Model) -> u64 {
-    let covered = |(path, _): &(&Vec<u8>, _)| !path.starts_with(b"/zookeeper/");
-    let sum = |sum: u64, (path, node): (&Vec<u8>, &Znode)| {
+    let covered = |(path, _): &(&[u8], _)| !path.starts_with(b"/zookeeper/");
+    let sum = |sum: u64, (path, node): (&[u8], &Znode)| {
         sum.wrapping_add(*node.digest.get_or_init(|| of_node(path, node)))
     };
     model.nodes().filter(covered).fold(0, sum)

@@ -23,8 +23,7 @@ pub fn check(model: &Model, header: &TxnHeader, txn: &Txn<'_>) -> Check {
         }
         Txn::CloseSession { paths: Some(paths) } => {
             let listed: BTreeSet<&[u8]> = paths.iter().copied().collect();
-            let owned: BTreeSet<&[u8]> =
-                model.ephemerals(header.session.0).map(Vec::as_slice).collect();
+            let owned: BTreeSet<&[u8]> = model.ephemerals(header.session.0).collect();
             if listed != owned || listed.len() != paths.len() {
                 let show = |set: &BTreeSet<&[u8]>| {
                     let names: Vec<_> = set.iter().map(|p| p.escape_ascii().to_string()).collect();

@@ -22,6 +22,7 @@ pub mod ghost;
 pub mod leadership;
 pub mod log;
 pub mod progress;
+mod promise;
 pub mod recovery;
 pub mod replica;
 pub mod sessions;
@@ -679,21 +680,5 @@ impl Oracles {
     /// A server's process is gone.
     pub fn crashed(&mut self, server: usize) {
         self.ghost.replicas[server].crash();
-    }
-}
-
-impl Link {
-    fn take(&mut self, arrived: &Arc<Arrived>, proofs: &[Proof]) {
-        if let Some(Request::Auth { scheme: b"digest", auth, .. }) = arrived.request()
-            && let Some((_, id)) = proofs.iter().find(|(proof, _)| *proof == auth)
-            && !self.ids.contains(id)
-        {
-            self.ids.push(id.clone());
-        }
-        if fifo::is_aside(arrived.op) {
-            self.asides.push_back(Arc::clone(arrived));
-        } else {
-            self.requests.push_back(Arc::clone(arrived));
-        }
     }
 }

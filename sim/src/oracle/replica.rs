@@ -8,10 +8,11 @@ use std::{
     sync::Arc,
 };
 
-use menagerie_core::{id::LinkId, node::Phase, time::Instant, txn::TxnDigest};
+use menagerie_core::{id::LinkId, node::Phase, proto::Request, time::Instant, txn::TxnDigest};
 
 use super::{
-    acks::Acks, asked::Arrived, cutter::Cutter, epochs::Promised, expiry::Expiry, log::LogTap,
+    Proof, acks::Acks, asked::Arrived, cutter::Cutter, epochs::Promised, expiry::Expiry, fifo,
+    log::LogTap,
 };
 use crate::model::{Applied, Id, Model, Watches};
 
@@ -60,6 +61,21 @@ pub struct Link {
 }
 
 impl Link {
+    /// A request arrived on it.
+    pub fn take(&mut self, arrived: &Arc<Arrived>, proofs: &[Proof]) {
+        if let Some(Request::Auth { scheme: b"digest", auth, .. }) = arrived.request()
+            && let Some((_, id)) = proofs.iter().find(|(proof, _)| *proof == auth)
+            && !self.ids.contains(id)
+        {
+            self.ids.push(id.clone());
+        }
+        if fifo::is_aside(arrived.op) {
+            self.asides.push_back(Arc::clone(arrived));
+        } else {
+            self.requests.push_back(Arc::clone(arrived));
+        }
+    }
+
     /// Whether its session stands, every request is answered and every event told.
     pub fn is_quiet(&self) -> bool {
         let answered = self.requests.is_empty() && self.asides.is_empty();

@@ -15,6 +15,7 @@ use super::{
     dials::{self, Caller},
     guard::guarded,
     links::name,
+    tale::About,
 };
 use crate::{
     clock::Clock,
@@ -90,6 +91,13 @@ impl Actor {
         }
     }
 
+    /// From here on, its chance is that of another world; its taste stays.
+    pub fn reseed(&mut self, seed: u64, number: u64) {
+        self.workload.reseed(Rng::stream(seed, Subsystem::Workload, number));
+        self.healthy.reseed(Rng::stream(seed, Subsystem::Health, number));
+        self.seeds = Rng::stream(seed, Subsystem::Client, number);
+    }
+
     /// Whether it waits for an answer.
     pub fn waits(&self) -> bool {
         !self.asked.is_empty()
@@ -106,6 +114,20 @@ impl Actor {
             self.links,
             self.answered_at,
         )
+    }
+
+    /// What became of its session, for people.
+    fn told(&self, client: usize, state: State) -> String {
+        match state {
+            State::Connected { session, resumed: true, .. } => {
+                format!("client {client} goes on with session {session}")
+            }
+            State::Connected { session, .. } => format!("client {client} opens session {session}"),
+            State::Disconnected => format!("client {client} has no server"),
+            State::Expired => format!("client {client} is told that its session expired"),
+            State::AuthFailed => format!("client {client} is refused"),
+            State::Closed => format!("client {client} has closed its session"),
+        }
     }
 
     fn name(&mut self) -> RequestId {
@@ -306,6 +328,12 @@ impl World {
 
     fn client_state(&mut self, client: usize, state: State) {
         self.note(|_| format!("client {client} is {state:?}"));
+        if let State::Connected { session, .. } = state
+            && let Some(tale) = &mut self.tale
+        {
+            tale.sessions.insert(session.0, client);
+        }
+        self.recall(About::Client(client), |world| world.clients[client].told(client, state));
         if state.is_final() {
             self.clients[client].over = true;
         }

@@ -57,7 +57,7 @@ impl World {
     /// Someone dials: the answer comes after a round trip.
     pub(super) fn dial(&mut self, from: Caller, to: usize, limit: u64, ordinal: u64, wait: u64) {
         let call = Call { from, to, until: self.now + limit, ordinal };
-        self.after(wait, Ev::Dialled(call));
+        self.after(wait, Ev::Dialled(Box::new(call)));
     }
 
     pub(super) fn dialled(&mut self, call: &Call) -> Check {
@@ -66,7 +66,7 @@ impl World {
         if open_at > self.now {
             self.tally.hit(Probe::DialUnheard);
             if open_at < call.until {
-                self.at(open_at + 1, Ev::Dialled(*call));
+                self.at(open_at + 1, Ev::Dialled(Box::new(*call)));
                 return Ok(());
             }
             return self.dial_fails(call, call.until, "timed out");
@@ -86,7 +86,7 @@ impl World {
                 self.client_turn(client, client::Input::LinkDown { link })
             }
             Caller::Server { .. } if at > self.now => {
-                self.at(at, Ev::Dialled(Call { until: at, ..*call }));
+                self.at(at, Ev::Dialled(Box::new(Call { until: at, ..*call })));
                 Ok(())
             }
             Caller::Server { server, life, port, dial } => {

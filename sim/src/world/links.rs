@@ -35,6 +35,7 @@ impl World {
         let pace = self.link_pace(from.place(), Place::Server(to));
         let config = &self.scenario.servers[to];
         self.links.insert(name, Box::new(Link::new(ends, port, pace, config, chance)));
+        self.recall_link(name);
         name
     }
 
@@ -161,6 +162,7 @@ impl World {
         self.rolling.mix(link.0);
         self.rolling.bytes(bytes);
         self.note(|_| format!("{} sends {} bytes on {}", name(server), bytes.len(), link.0));
+        self.recall_reply(server, link, bytes);
         self.oracles.sends(server, link, bytes, self.now, now)?;
         let Some(state) = self.links.get_mut(&link.0) else { return Ok(()) };
         let side = state.side_of(server).expect("its own link");

@@ -15,6 +15,7 @@ mod agenda;
 mod book;
 mod clients;
 mod dials;
+mod futures;
 mod guard;
 mod input;
 mod links;
@@ -25,6 +26,7 @@ mod script;
 mod server;
 mod sights;
 mod strike;
+mod tale;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -33,11 +35,15 @@ use menagerie_core::{client, id::LaneId, io::Effects};
 use self::{
     agenda::Agenda, clients::Actor, dials::Call, script::Script, server::Server, sights::Sight,
 };
-pub use self::{links::name, rolling::Rolling};
+pub use self::{
+    links::name,
+    rolling::Rolling,
+    tale::{About, Message, Moment, PING, Tale, Way, place_name},
+};
 use crate::{
     faults::Climate,
     net::{Link, Place, Side},
-    oracle::{Check, Oracles, Property, Violation, progress},
+    oracle::{Check, Oracles, Property, Violation, ghost::Ghost, progress},
     rng::{Rng, Subsystem},
     scenario::{self, Knob, Scenario, proofs},
     tally::Tally,
@@ -78,7 +84,7 @@ enum Ev {
     /// A link's end is noticed, whatever is still on its way.
     End { link: u64 },
     /// A dial is answered.
-    Dialled(Call),
+    Dialled(Box<Call>),
     /// A client's timer may be due.
     ClientTimer { client: usize },
     /// A client decides what it wants; due at the time that a trace names it by.
@@ -119,6 +125,7 @@ pub struct World {
     heals: Option<u64>,
     healed_at: Option<u64>,
     story: Option<VecDeque<String>>,
+    tale: Option<Box<Tale>>,
     /// Allocations to be used again.
     spare: Spare,
 }
@@ -189,6 +196,7 @@ impl World {
             heals,
             healed_at: None,
             story: None,
+            tale: None,
             spare: Spare::default(),
             scenario,
         };
@@ -210,6 +218,7 @@ impl World {
     /// Keeps an account of the last steps, for people, and the decisions, for a trace.
     pub fn explain(&mut self) {
         self.story = Some(VecDeque::new());
+        self.tale = Some(Box::default());
         self.script.record();
     }
 
@@ -225,6 +234,21 @@ impl World {
         }
     }
 
+    /// What is remembered for its story, if anything is.
+    pub fn tale(&self) -> Option<&Tale> {
+        self.tale.as_deref()
+    }
+
+    /// What really happened.
+    pub fn ghost(&self) -> &Ghost {
+        &self.oracles.ghost
+    }
+
+    /// World time, in microseconds.
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
     /// The account of the last steps.
     pub fn account(&self) -> impl Iterator<Item = &str> {
         self.story.iter().flatten().map(String::as_str)
@@ -232,7 +256,20 @@ impl World {
 
     /// Runs to the end, or to the first broken promise.
     pub fn run(&mut self) -> Check {
-        while self.healed_at.is_none_or(|at| self.now < at + self.heals_for() || self.lags(at)) {
+        self.run_until(u64::MAX)
+    }
+
+    /// Whether it has gone on for long enough.
+    pub fn is_over(&self) -> bool {
+        self.healed_at.is_some_and(|at| self.now >= at + self.heals_for() && !self.lags(at))
+    }
+
+    /// Runs up to a time, to the end, or to the first broken promise.
+    pub fn run_until(&mut self, until: u64) -> Check {
+        while !self.is_over() {
+            if self.agenda.next_at().is_some_and(|at| at > until) {
+                return Ok(());
+            }
             self.step()?;
         }
         self.tally.txns = self.oracles.ghost.proposed;

@@ -22,6 +22,7 @@ use super::{
     links::name,
     rot::Rotten,
     sights::{self, Sight},
+    tale::About,
 };
 use crate::{
     clock::Clock,
@@ -107,6 +108,14 @@ impl Server {
         }
     }
 
+    /// From here on, its chance is that of another world; its process stays what it is.
+    pub fn reseed(&mut self, seed: u64) {
+        self.seed = seed;
+        let of_life = |subsystem| stream(seed, subsystem, self.number, u64::from(self.life));
+        self.disk.reseed(of_life(Subsystem::Disk));
+        self.turns = of_life(Subsystem::Turns);
+    }
+
     /// Whether it has handled everything that it was given.
     pub fn is_idle(&self) -> bool {
         self.inbox.is_empty()
@@ -150,6 +159,9 @@ impl World {
         machine.boot(life, self.now);
         self.tally.lives += 1;
         self.note(|_| format!("{} starts, life {life}", name(server)));
+        if life > 1 {
+            self.recall(About::Fate, |_| format!("{} starts again", name(server)));
+        }
         self.input(server, In::Time);
     }
 
@@ -241,6 +253,8 @@ impl World {
             return Ok(());
         };
         let view = node.view();
+        let before = self.sights[server].phase();
+        self.recall_turn(server, before, view.phase);
         if let Some(seen) = self.sights[server].stands(view.phase) {
             self.tally.hit(seen);
         }
@@ -298,6 +312,7 @@ impl World {
                 }
                 let port = self.links.get(&link.0).map_or(Port::Client, |link| link.port);
                 self.hears(server, link, port, &frame);
+                self.recall_frame(server, link, &frame);
                 self.oracles.arrives(server, link, &frame, at, now);
                 self.note(|_| {
                     let shown = show_frame(port, &frame);
@@ -469,6 +484,7 @@ impl World {
     /// The server halts by itself: an operator looks after the disk and starts it again.
     fn halts(&mut self, server: usize, exit: Exit, why: &str) -> Check {
         self.note(|_| format!("{} halts, {exit:?}: {why}", name(server)));
+        self.recall(About::Fate, |_| format!("{} halts: {why}", name(server)));
         let machine = &self.servers[server];
         let (serving, locked) = (machine.serving, machine.disk.locked_by_another);
         let excused = exit == Exit::Clean || machine.disk.has_failed() || locked;
@@ -497,6 +513,16 @@ impl World {
             return Ok(());
         }
         self.note(|_| format!("{} dies: {death:?}", name(server)));
+        self.recall(About::Fate, |_| match death {
+            Death::Kill => format!("{} is killed", name(server)),
+            Death::PowerLoss(keep) => {
+                let kept = format!("{keep:?}").to_lowercase();
+                format!(
+                    "{} loses its power, and of what was not synced keeps: {kept}",
+                    name(server)
+                )
+            }
+        });
         self.tally.fault(match death {
             Death::Kill => Family::Kill,
             Death::PowerLoss(_) => Family::PowerLoss,

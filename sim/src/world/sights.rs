@@ -66,6 +66,11 @@ impl Sight {
         (leads && name.starts_with("snapshot.")).then_some(Probe::TreeForLearner)
     }
 
+    /// Its phase when it was last seen.
+    pub fn phase(&self) -> Option<Phase> {
+        self.phase
+    }
+
     /// Whether it leads, or was elected to.
     pub fn leads(&self) -> bool {
         matches!(self.phase, Some(Phase::Leading { .. }))

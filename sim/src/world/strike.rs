@@ -3,7 +3,7 @@
 
 use menagerie_core::io::FileOp;
 
-use super::{Ev, SECOND, World, input::In, links::name, server::Death};
+use super::{Ev, SECOND, World, input::In, links::name, server::Death, tale::About};
 use crate::{
     disk::{Armed, Keep},
     faults::{Family, Fault},
@@ -37,6 +37,7 @@ impl World {
         }
         let server = server % count;
         self.note(|_| format!("fault at {}: {fault:?}", name(server)));
+        self.recall(About::Fate, |world| world.sentence(server, &fault));
         let family = fault.family();
         if !matches!(family, Family::Kill | Family::PowerLoss) {
             self.tally.fault(family);
@@ -120,7 +121,7 @@ impl World {
             Fault::Refuse { lasts } => self.servers[server].refuses_until = now + lasts,
             Fault::SlowNetwork { lasts } => self.slow_net_until = now + lasts,
             Fault::CutPair { other, inward, outward, lasts } => {
-                let there = Place::Server((server + 1 + other as usize) % count);
+                let there = self.across(server, other);
                 self.cut(here, there, inward, outward, now + lasts);
             }
             Fault::Isolate { inward, outward, clients, lasts } => {
@@ -137,6 +138,11 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// The server that a fault between two means.
+    pub(super) fn across(&self, server: usize, other: u32) -> Place {
+        Place::Server((server + 1 + other as usize) % self.servers.len())
     }
 
     /// Nothing gets to a machine from another one, or from it, or both.
@@ -275,6 +281,7 @@ impl World {
     /// Every fault ends; what is broken for good is replaced.
     pub(super) fn heal(&mut self) {
         self.note(|_| "all faults end".to_owned());
+        self.recall(About::Fate, |_| "all faults end".to_owned());
         self.healed_at = Some(self.now);
         // Nothing is decided any more; clients go on by a stream of their own.
         self.agenda.retain(|event| !matches!(event, Ev::Strike { .. } | Ev::ClientWork { .. }));
