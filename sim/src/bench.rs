@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How fast worlds run, on one yardstick: three voters on ordinary machines and four clients that
 //! each want fourteen operations a second, under the faults that seeds draw, with every oracle on.
-//! One thread, processor time of the process: what else the machine does hardly counts.
+//! One thread, processor time of the process: what else the machine does counts less.
 
 use std::{fmt, time::Duration};
 
