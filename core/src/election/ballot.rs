@@ -196,7 +196,7 @@ impl<Z: Zoo> Ballot<Z> {
     fn may_vote_for(&self, vote: Vote) -> bool {
         match self.part {
             Part::Votes | Part::Watches => true,
-            Part::VotesAmongEmpty => !vote.holds_data(),
+            Part::VotesAmongEmpty => !vote.holds_data() && vote.epoch == 0,
             Part::Waits => false,
         }
     }

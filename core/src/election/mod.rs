@@ -43,8 +43,10 @@
 //! - Once it has heard of any voter with data it knows that this is no first start. From then on it
 //!   says zxid -1, which since 3.6 means "neither votes nor may be voted for", and joins as soon as
 //!   a quorum of others has settled.
-//! - "Holds nothing" is said of the history, not of the epoch: a first start that is cut short
-//!   after one server wrote its epoch can be repeated. Such a server is no [`Standing::Empty`].
+//! - It votes for nobody who took part in an epoch, either: one that holds nothing may have missed
+//!   what this server acknowledged in that epoch, and lost. Nor does it wait because of one: a first
+//!   start that was cut short after one server wrote its epoch is repeated by those who did not.
+//!   Such a server is no [`Standing::Empty`].
 //! - An `initialize` file makes it a [`Standing::History`] at zxid 0, which votes like any other.
 //!   `db.autocreate=false` makes it [`Standing::Missing`]: zxid -1 from the beginning.
 //!
