@@ -44,9 +44,8 @@
 //!   says zxid -1, which since 3.6 means "neither votes nor may be voted for", and joins as soon as
 //!   a quorum of others has settled.
 //! - It votes for nobody who took part in an epoch, either: one that holds nothing may have missed
-//!   what this server acknowledged in that epoch, and lost. Nor does it wait because of one: a first
-//!   start that was cut short after one server wrote its epoch is repeated by those who did not.
-//!   Such a server is no [`Standing::Empty`].
+//!   what this server acknowledged in that epoch, and lost. Nor does it wait because of one: when a
+//!   first start was cut short after one server wrote its epoch, the others repeat it.
 //! - An `initialize` file makes it a [`Standing::History`] at zxid 0, which votes like any other.
 //!   `db.autocreate=false` makes it [`Standing::Missing`]: zxid -1 from the beginning.
 //!
