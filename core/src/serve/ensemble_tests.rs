@@ -420,7 +420,7 @@ fn sessions_expire_at_the_leader_unless_a_learner_reports_them() {
     assert_eq!(touched, BTreeMap::from([(session, TIMEOUT_MS)]));
     assert_eq!(ensemble.learners[0].server.take_touched(), BTreeMap::new());
     for (session, timeout_ms) in touched {
-        ensemble.leader.server.touch(session, timeout_ms, ensemble.leader.now);
+        ensemble.leader.server.touch(LinkId(100), session, timeout_ms, ensemble.leader.now);
     }
     for (wait, left) in [(9_000, &[][..]), (9_000, &[link][..])] {
         let Ensemble { leader, learners, .. } = &mut ensemble;
@@ -432,6 +432,21 @@ fn sessions_expire_at_the_leader_unless_a_learner_reports_them() {
         ensemble.settle();
         assert_eq!(ensemble.learners[0].hung_up, left);
     }
+}
+
+#[test]
+fn what_a_server_heard_of_a_session_before_it_moved_on_is_no_life_sign() {
+    let mut ensemble = Ensemble::new(2);
+    let (_, session) = ensemble.client(0, 7);
+    let new = ensemble.learners[1].link(8);
+    ensemble.learners[1].connect(new, session);
+    ensemble.carry_up();
+    let Member { server, now, .. } = &mut ensemble.leader;
+    let due = server.poll_timeout(now.mono);
+    server.touch(LinkId(100), session, 1_000, *now);
+    assert_eq!(server.poll_timeout(now.mono), due, "by a timeout that is its own no more");
+    server.touch(LinkId(101), session, 4_000, *now);
+    assert!(server.poll_timeout(now.mono) < due, "whoever has it may say how long");
 }
 
 #[test]

@@ -103,8 +103,12 @@ impl<Z: Zoo> Server<Z> {
         known
     }
 
-    /// A learner heard from a session.
-    pub fn touch(&mut self, session: SessionId, timeout_ms: i32, now: Now) {
-        self.replica.sessions.touch(session, timeout_ms, now.mono);
+    /// A learner heard from a session. What it heard of one that has moved on since counts no
+    /// more: the two connections may have negotiated different timeouts. Java counts it.
+    pub fn touch(&mut self, learner: LinkId, session: SessionId, timeout_ms: i32, now: Now) {
+        let sessions = &mut self.replica.sessions;
+        if sessions.owner(session).is_none_or(|owner| owner == learner) {
+            sessions.touch(session, timeout_ms, now.mono);
+        }
     }
 }

@@ -429,7 +429,7 @@ impl<Z: Zoo> Leader<Z> {
             (FromLearner::Ping { touched, .. }, Stage::Live) => {
                 peer.ponged = peer.pinged.min(peer.ponged + 1);
                 for (session, timeout_ms) in touched.iter() {
-                    order(LeaderOrder::Touch { session, timeout_ms });
+                    order(LeaderOrder::Touch { link, session, timeout_ms });
                 }
             }
             (FromLearner::Request(request), Stage::Live) => {

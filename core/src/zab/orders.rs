@@ -153,6 +153,8 @@ pub enum LeaderOrder<'a> {
     },
     /// A learner heard from a session.
     Touch {
+        /// The learner.
+        link: LinkId,
         /// The session.
         session: SessionId,
         /// Its timeout in milliseconds.

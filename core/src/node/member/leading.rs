@@ -53,6 +53,7 @@ enum Asked {
         timeout_ms: i32,
     },
     Touch {
+        link: LinkId,
         session: SessionId,
         timeout_ms: i32,
     },
@@ -95,8 +96,8 @@ impl Todo {
             LeaderOrder::Revalidate { link, session, timeout_ms } => {
                 Todo::Ask(Asked::Revalidate { link, session, timeout_ms })
             }
-            LeaderOrder::Touch { session, timeout_ms } => {
-                Todo::Ask(Asked::Touch { session, timeout_ms })
+            LeaderOrder::Touch { link, session, timeout_ms } => {
+                Todo::Ask(Asked::Touch { link, session, timeout_ms })
             }
             LeaderOrder::SyncAnswered => Todo::SyncAnswered,
             LeaderOrder::StepDown { why } => Todo::StepDown(why),
@@ -328,7 +329,9 @@ impl<Z: Zoo> Member<Z> {
                 let valid = server.revalidate(link, session, timeout_ms, now, fx);
                 leading.leader.revalidated(link, session, valid, fx);
             }
-            Asked::Touch { session, timeout_ms } => server.touch(session, timeout_ms, now),
+            Asked::Touch { link, session, timeout_ms } => {
+                server.touch(link, session, timeout_ms, now);
+            }
         }
     }
 }
