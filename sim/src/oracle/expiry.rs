@@ -5,8 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use menagerie_core::{
-    id::{SessionId, Zxid},
+    id::{LinkId, SessionId, Zxid},
+    jute::{Reader, Record},
     time::Instant,
+    zab::wire::{FromLearner, QuorumPacket},
 };
 
 use super::{Check, Property, Violation};
@@ -95,12 +97,14 @@ pub struct Expiry {
     lives: BTreeMap<i64, Life>,
     /// How late the process got to run: what it could not see, it could not judge.
     pub excused_micros: u64,
+    /// The links of learners, which may speak for sessions.
+    learners: BTreeSet<LinkId>,
 }
 
 impl Expiry {
     /// For a server with this tick.
     pub fn new(tick_ms: u64) -> Expiry {
-        Expiry { tick_ms, lives: BTreeMap::new(), excused_micros: 0 }
+        Expiry { tick_ms, lives: BTreeMap::new(), excused_micros: 0, learners: BTreeSet::new() }
     }
 
     /// A handshake was answered that was asked for at `asked`.
@@ -119,7 +123,7 @@ impl Expiry {
         }
     }
 
-    /// A new process came up with these sessions; each has its whole timeout again.
+    /// A new process came up with these sessions, or a new leader; each has its whole timeout again.
     pub fn restarted(&mut self, sessions: &BTreeMap<i64, i32>, now: Instant) {
         self.lives.clear();
         self.excused_micros = 0;
@@ -128,12 +132,33 @@ impl Expiry {
         }
     }
 
+    /// A learner dialled.
+    pub fn learner_link(&mut self, link: LinkId) {
+        self.learners.insert(link);
+    }
+
+    /// A packet is about to be handled that may be a learner's.
+    pub fn learner_says(&mut self, link: LinkId, bytes: &[u8]) {
+        if self.learners.contains(&link)
+            && let Ok(packet) = QuorumPacket::decode(&mut Reader::new(bytes))
+            && let Ok(FromLearner::Revalidate { session, .. }) = FromLearner::read(packet)
+        {
+            self.closed(session.0);
+        }
+    }
+
+    /// A link is gone.
+    pub fn link_down(&mut self, link: LinkId) {
+        self.learners.remove(&link);
+    }
+
     /// The process is gone.
     pub fn crashed(&mut self) {
         self.lives.clear();
+        self.learners.clear();
     }
 
-    /// A session's client closed it.
+    /// A session's client closed it, or went on over another server, where another timeout holds.
     pub fn closed(&mut self, session: i64) {
         self.lives.remove(&session);
     }

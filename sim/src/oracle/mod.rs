@@ -225,7 +225,7 @@ impl Oracles {
     }
 
     /// How a server stands after a turn.
-    pub fn stands(&mut self, server: usize, view: &View) -> Check {
+    pub fn stands(&mut self, server: usize, view: &View, now: Now) -> Check {
         let replica = &mut self.ghost.replicas[server];
         let before = replica.phase.replace(view.phase);
         if matches!(view.phase, Phase::Starting | Phase::Stopping | Phase::Over) {
@@ -238,6 +238,8 @@ impl Oracles {
                 if self.leaders.leads(&self.ghost, server, epoch)? {
                     self.ghost.epoch = self.ghost.epoch.max(epoch);
                     self.seen.push(Probe::LeaderMade);
+                    let Ghost { replicas, model, .. } = &mut self.ghost;
+                    replicas[server].expiry.restarted(&model.sessions, now.mono);
                 }
             }
             Phase::Following { leader, serving: true } => {
@@ -293,6 +295,7 @@ impl Oracles {
             self.ghost.replicas[server].any_gone = true;
         }
         self.ghost.replicas[server].acks.link_down(link);
+        self.expiry(server).link_down(link);
     }
 
     /// A server hangs up on a link.
@@ -367,11 +370,13 @@ impl Oracles {
         }
     }
 
-    /// A server is about to handle a frame of its leader's, if it is one.
+    /// A server is about to handle a frame of its leader's or a learner's, if it is one.
     fn learns(&mut self, server: usize, link: LinkId, frame: &Frame<'_>) {
         let Frame::Packet(bytes) = frame else { return };
         let replica = &mut self.ghost.replicas[server];
-        let Some(packet) = replica.acks.arrives(link, bytes) else { return };
+        let Some(packet) = replica.acks.arrives(link, bytes) else {
+            return replica.expiry.learner_says(link, bytes);
+        };
         match packet.kind {
             kind::DIFF => self.seen.push(Probe::SyncedByDiff),
             kind::TRUNC => self.seen.push(Probe::SyncedByTrunc),

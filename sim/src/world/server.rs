@@ -258,7 +258,7 @@ impl World {
         if let Some(seen) = self.sights[server].stands(view.phase) {
             self.tally.hit(seen);
         }
-        self.oracles.stands(server, &view)?;
+        self.oracles.stands(server, &view, now)?;
         self.oracles.turn(server, n as u64, steps, now)?;
         self.arm(server);
         let machine = &mut self.servers[server];
@@ -299,6 +299,9 @@ impl World {
             }
             In::LinkUp { link, port: Port::Quorum, dialled: Some(_), .. } => {
                 self.oracles.leader_link(server, *link);
+            }
+            In::LinkUp { link, port: Port::Quorum, dialled: None, .. } => {
+                self.oracles.expiry(server).learner_link(*link);
             }
             In::LinkDown { link } => {
                 self.oracles.link_down(server, *link);
