@@ -259,27 +259,19 @@ pub struct Link {
     pub port: Port,
     /// What a stranger says once the handshake is answered.
     pub later: Option<Vec<u8>>,
-    /// The delays.
-    pub pace: Pace,
     /// Its own chance: what happens on one link moves nothing on another.
     rng: Rng,
 }
 
 impl Link {
     /// A link that was just accepted.
-    pub fn new(
-        ends: [End; 2],
-        port: Port,
-        pace: Pace,
-        config: &ServerConfig,
-        mut rng: Rng,
-    ) -> Link {
+    pub fn new(ends: [End; 2], port: Port, config: &ServerConfig, mut rng: Rng) -> Link {
         let mut ways = [Side::Acceptor, Side::Dialler].map(|side| Way::towards(side, port, config));
         // Some clients do not read much ahead.
         if rng.one_in(20) && port == Port::Client {
             ways[Side::Acceptor as usize].window = 512;
         }
-        Link { ends, ways, closed: [false; 2], dead: [false; 2], port, later: None, pace, rng }
+        Link { ends, ways, closed: [false; 2], dead: [false; 2], port, later: None, rng }
     }
 
     /// From here on, its chance is another one.
@@ -356,7 +348,7 @@ impl Link {
 
     /// Moves what fits from an end into the network; gives how many bytes that was, and adds when
     /// they arrive.
-    pub fn pump(&mut self, side: Side, now: u64, times: &mut Vec<u64>) -> usize {
+    pub fn pump(&mut self, side: Side, now: u64, pace: Pace, times: &mut Vec<u64>) -> usize {
         let way = &mut self.ways[side as usize];
         let room = way.window.saturating_sub(way.stream.in_flight());
         if room < way.window / 2 && room < way.unsent.len() {
@@ -365,7 +357,7 @@ impl Link {
         let taken = room.min(way.unsent.len());
         if taken > 0 {
             let bytes = &way.unsent.make_contiguous()[..taken];
-            way.stream.send(now, bytes, self.pace, &mut self.rng, times);
+            way.stream.send(now, bytes, pace, &mut self.rng, times);
             way.unsent.drain(..taken);
         }
         taken
@@ -432,16 +424,16 @@ mod tests {
     fn a_client_that_does_not_read_holds_the_sender_back() {
         let config = &Scenario::of(&[]).servers[0];
         let ends = [End::Rude, End::Server(0)];
-        let mut link = Link::new(ends, Port::Client, PACE, config, rng());
+        let mut link = Link::new(ends, Port::Client, config, rng());
         let side = Side::Acceptor;
         link.from(side).window = 10;
         link.from(side).unsent.extend([7; 25]);
         let mut times = Vec::new();
-        assert_eq!(link.pump(side, 0, &mut times), 10);
-        assert_eq!(link.pump(side, 0, &mut times), 0);
+        assert_eq!(link.pump(side, 0, PACE, &mut times), 10);
+        assert_eq!(link.pump(side, 0, PACE, &mut times), 0);
         assert!(link.from(side).stream.arrive(1_000_000, 0).is_ok());
         while link.from(side).stream.arrive(1_000_000, 0).is_ok() {}
-        assert_eq!(link.pump(side, 0, &mut times), 10);
+        assert_eq!(link.pump(side, 0, PACE, &mut times), 10);
         assert_eq!(link.from(side).unsent.len(), 5);
     }
 }

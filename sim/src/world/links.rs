@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl World {
-    /// How fast a new link between two machines is.
+    /// How fast a link between two machines is now.
     pub(super) fn link_pace(&self, from: Place, to: Place) -> Pace {
         let mut pace = self.scenario.net;
         pace.base += self.scenario.distance(from, to);
@@ -20,6 +20,10 @@ impl World {
             return Pace { base: pace.base * 20, jitter: pace.jitter * 50 + 20_000, ..pace };
         }
         pace
+    }
+
+    pub(super) fn pace_of(&self, link: &Link) -> Pace {
+        self.link_pace(link.end(Side::Dialler).place(), link.end(Side::Acceptor).place())
     }
 
     /// Until when nothing gets from one machine to another.
@@ -32,9 +36,8 @@ impl World {
         let name = self.next_link;
         self.next_link += 1;
         let ends = [from, End::Server(to)];
-        let pace = self.link_pace(from.place(), Place::Server(to));
         let config = &self.scenario.servers[to];
-        self.links.insert(name, Box::new(Link::new(ends, port, pace, config, chance)));
+        self.links.insert(name, Box::new(Link::new(ends, port, config, chance)));
         self.recall_link(name);
         name
     }
@@ -42,8 +45,7 @@ impl World {
     /// Sends bytes of a client or a stranger towards the server.
     pub(super) fn client_sends(&mut self, name: u64, bytes: &[u8]) {
         let Some(link) = self.links.get(&name) else { return };
-        let (from, to) = (link.end(Side::Dialler).place(), link.end(Side::Acceptor).place());
-        let pace = self.link_pace(from, to);
+        let pace = self.pace_of(link);
         let link = self.links.get_mut(&name).expect("it was there");
         let mut times = std::mem::take(&mut self.spare.times);
         link.send(Side::Dialler, self.now, bytes, pace, &mut times);
@@ -62,7 +64,7 @@ impl World {
     pub(super) fn close(&mut self, name: u64, side: Side) {
         let Some(link) = self.links.get_mut(&name) else { return };
         link.close(side);
-        let wait = 1 + link.pace.base;
+        let wait = 1 + self.pace_of(&self.links[&name]).base;
         self.after(wait, Ev::Arrive { link: name, from: side });
         self.after(5 * SECOND, Ev::End { link: name });
     }
@@ -96,7 +98,7 @@ impl World {
             // The system of a machine that came back knows nothing of the link.
             let back = matches!(end, End::Server(n) if self.servers[n].node.is_some());
             if link.is_dead(from.other()) && back {
-                let wait = 1 + link.pace.base;
+                let wait = 1 + self.pace_of(&self.links[&name]).base;
                 self.after(wait, Ev::End { link: name });
             }
             return Ok(());
@@ -173,9 +175,11 @@ impl World {
 
     /// Moves what fits of what a server sent into the network.
     fn pump(&mut self, name: u64, side: Side) {
-        let Some(link) = self.links.get_mut(&name) else { return };
+        let Some(link) = self.links.get(&name) else { return };
+        let pace = self.pace_of(link);
+        let link = self.links.get_mut(&name).expect("it was there");
         let mut times = std::mem::take(&mut self.spare.times);
-        let bytes = link.pump(side, self.now, &mut times);
+        let bytes = link.pump(side, self.now, pace, &mut times);
         let end = link.end(side);
         self.arrive_at(name, side, times);
         if let End::Server(server) = end

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Worlds run to their end without a broken promise, and twice the same way.
 
+use menagerie_core::io::Port;
+
 use super::*;
+use crate::net::End;
 
 #[test]
 fn a_world_runs_to_its_end_and_a_clone_runs_the_same_way() {
@@ -42,4 +45,17 @@ fn a_trace_replays_exactly_and_a_shorter_one_still_runs() {
     assert_eq!(again.rolling, world.rolling);
     let steps = trace.steps.iter().step_by(3).cloned().collect();
     World::told(&Trace { steps, ..trace }, (1, 2)).run().expect("no promise is broken");
+}
+
+#[test]
+fn a_network_is_slow_for_everybody_and_for_a_while_only() {
+    let mut world = World::new(1, (1, 2), Some(3));
+    let (here, there) = (Place::Server(0), Place::Server(1));
+    let fast = world.link_pace(here, there).base;
+    world.slow_net_until = SECOND;
+    let chance = Rng::stream(1, Subsystem::Link, 0);
+    let name = world.open_link(End::Server(0), 1, Port::Quorum, chance);
+    assert_eq!(world.pace_of(&world.links[&name]).base, 20 * fast);
+    world.now = SECOND;
+    assert_eq!(world.pace_of(&world.links[&name]).base, fast, "though it was opened before");
 }
