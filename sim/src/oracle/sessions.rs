@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A handshake opens a session that is durable, or gives back one that is alive to whoever has its
 //! password; it turns away a session that is closed, and a client that saw what the server has not.
+//! A leader that was deposed and does not know it yet knows of no session's end since.
 
 use menagerie_core::{
     id::{LinkId, Zxid},
@@ -50,7 +51,10 @@ pub fn answered(
         let (given, asked) = (Zxid(given), Zxid(asked.session));
         return broken(format!("link {}: asked for session {asked}, got {given}", name.0));
     }
-    if !asked.was_open && !ghost.is_open(given) {
+    let replica = &ghost.replicas[server];
+    let deposed = replica.promised.current() < ghost.epoch;
+    let thought_open = deposed && replica.model.sessions.contains_key(&given);
+    if !asked.was_open && !ghost.is_open(given) && !thought_open {
         return broken(format!("link {}: session {} is not open", name.0, Zxid(given)));
     }
     Ok(())
@@ -58,4 +62,43 @@ pub fn answered(
 
 fn broken(what: String) -> Check {
     Err(Violation::new(Property::Sessions, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use menagerie_core::{
+        id::{ServerId, SessionId},
+        proto::PASSWORD_LEN,
+        quorum::Quorum,
+        time::Instant,
+    };
+
+    use super::*;
+
+    #[test]
+    fn only_a_deposed_leader_may_resume_what_was_closed_since() {
+        let quorum = Quorum::majority([1, 2, 3].map(ServerId));
+        let mut ghost = Ghost::fresh(3, 1_000, quorum, false);
+        ghost.replicas[1].model.sessions.insert(7, 4_000);
+        let asked = Connect {
+            session: 7,
+            was_open: false,
+            password_fits: true,
+            last_seen: 0,
+            asked: Instant::ZERO,
+        };
+        let response = ConnectResponse {
+            protocol_version: 0,
+            timeout_ms: 4_000,
+            session: SessionId(7),
+            password: &[0; PASSWORD_LEN],
+            read_only: Some(false),
+        };
+        let judge = |ghost: &mut Ghost| answered(ghost, 1, LinkId(1), &asked, &response);
+        assert!(judge(&mut ghost).is_err(), "it leads, and the session is closed");
+        ghost.epoch = 1;
+        assert!(judge(&mut ghost).is_ok(), "another leads by now");
+        ghost.replicas[1].model.sessions.clear();
+        assert!(judge(&mut ghost).is_err(), "it knew of the end itself");
+    }
 }
