@@ -60,6 +60,8 @@ struct Pipe {
     ends: [End; 2],
     /// No byte of a direction arrives before.
     latest: [Instant; 2],
+    /// Nothing arrives at an end any more, not even that the link is gone.
+    mute: [bool; 2],
 }
 
 enum Ev {
@@ -194,6 +196,15 @@ impl<D: Delays> Net<D> {
             if [(x.owner, y.owner), (y.owner, x.owner)].contains(&(a, b)) {
                 self.close(pipe, 0);
                 self.close(pipe, 1);
+            }
+        }
+    }
+
+    /// What one server says to another is lost, on the links that they have by now.
+    pub fn mute(&mut self, from: Id, to: Id) {
+        for pipe in &mut self.pipes {
+            for end in [0, 1] {
+                pipe.mute[end] |= (pipe.ends[1 - end].owner, pipe.ends[end].owner) == (from, to);
             }
         }
     }
@@ -344,7 +355,7 @@ impl<D: Delays> Net<D> {
             });
         let ends = [ends.next().expect("two"), ends.next().expect("two")];
         let accepted = ends[1].link;
-        self.pipes.push(Pipe { ends, latest: [self.now; 2] });
+        self.pipes.push(Pipe { ends, latest: [self.now; 2], mute: [false; 2] });
         self.input(to, Some(accepted), up(accepted, self.peer(pipe, 0), None));
         pipe
     }
@@ -369,14 +380,17 @@ impl<D: Delays> Net<D> {
 
     /// An end hears that the link is gone, behind all bytes.
     fn close(&mut self, pipe: usize, end: usize) {
+        if self.pipes[pipe].mute[end] {
+            return;
+        }
         let at = self.pipes[pipe].latest[end].max(self.now + Duration::from_micros(1));
         self.at(at, Ev::Down { pipe, end });
     }
 
     fn arrive(&mut self, pipe: usize, to: usize, bytes: &[u8]) {
-        let from = self.peer(pipe, 1 - to);
+        let (from, mute) = (self.peer(pipe, 1 - to), self.pipes[pipe].mute[to]);
         let end = &mut self.pipes[pipe].ends[to];
-        if !end.up || self.cuts.contains(&(from.min(end.owner), from.max(end.owner))) {
+        if mute || !end.up || self.cuts.contains(&(from.min(end.owner), from.max(end.owner))) {
             return;
         }
         let (owner, link, script) = (end.owner, end.link, end.script);

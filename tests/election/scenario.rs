@@ -7,6 +7,7 @@
 //! look 1 ... / establish E 1 2 / stop 1       as the node would say
 //! run 500                                     lets milliseconds pass
 //! cut 1 2 / heal 1 2                          links break and none is made / may be made again
+//! mute 1 2                                    what 1 says is lost to 2 on the link that they have
 //! status                                      where each server stands
 //! quiet                                       shows no messages from here on
 //! script 3                                    what is said for 3 stands in the story:
@@ -109,6 +110,7 @@ fn command(net: &mut Net<Even>, line: &str) {
         ("run", [millis]) => net.run(Duration::from_millis(millis.unsigned_abs())),
         ("cut", [a, b]) => net.cut(*a, *b),
         ("heal", [a, b]) => net.heal(*a, *b),
+        ("mute", [from, to]) => net.mute(*from, *to),
         ("status", []) => status(net),
         ("script", [id]) => net.script(*id),
         ("dial", [from, to]) => net.script_dials(*from, *to),

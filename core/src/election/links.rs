@@ -13,12 +13,16 @@
 //! - A server whose own address is a wildcard says a short hello: nobody can dial a wildcard.
 //! - A looking server keeps dialling those it has no link to, after pauses that double to 3.2 s;
 //!   Java's grow to 60 s.
+//! - A looking server gives up a link on which a voter was silent for 12.8 s, and makes a new one: a
+//!   way of a link may be dead for hours before its system says so, or for ever. Whoever has settled
+//!   answers each of its words, and who looks repeats its own; a looking Java may be silent for a
+//!   minute, and merely gets a new link. Java itself reads without end.
 //!
 //! ```text
 //!         wanted, or it knocked         up, smaller id: hello
 //!   Rest ----------------------> Under ----------------------> linked: Rest
 //!                       ^          |                              |
-//!                       |          | failed;                      | down
+//!                       |          | failed;                      | down, or silent
 //!                       | time     v up, larger id: hello, close  v
 //!                       `------- Pause <--------------------------'
 //!
@@ -42,6 +46,10 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause.
 const LONGEST_PAUSE: Duration = Duration::from_millis(3_200);
 
+/// For how long a looking server listens to a voter that says nothing: four of the longest
+/// intervals at which it repeats itself.
+const PATIENCE: Duration = Duration::from_millis(12_800);
+
 /// Links that have not said their hello; beyond, the oldest is hung up on.
 const MOST_STRANGERS: usize = 64;
 
@@ -53,6 +61,8 @@ struct Peer {
     /// Which of them is dialled next; taken modulo their number.
     next: usize,
     link: Option<LinkId>,
+    /// When something last came on `link`, or silence began to count.
+    heard: Instant,
     /// Bytes sent on `link` that the network has not taken yet.
     unsent: usize,
     /// It has to be told what this server thinks.
@@ -116,6 +126,7 @@ impl Links {
             addresses,
             next: 0,
             link: None,
+            heard: Instant::ZERO,
             unsent: 0,
             owed: false,
             knocked: false,
@@ -136,6 +147,11 @@ impl Links {
     /// Whether `id` had a link that ended or was dialled in vain, and was not heard of since.
     pub fn is_away(&self, id: ServerId) -> bool {
         self.peers.get(&id).is_some_and(|peer| peer.away)
+    }
+
+    /// From now on it counts how long others are silent.
+    pub fn listen(&mut self, now: Instant) {
+        self.peers.values_mut().for_each(|peer| peer.heard = now);
     }
 
     /// A server has to be told what this one thinks, as soon as it can be.
@@ -188,7 +204,8 @@ impl Links {
     /// When [`Links::dial`] or [`Links::on_time`] has something to do.
     pub fn poll_timeout(&self, wanted: impl Fn(ServerId) -> bool) -> Option<Instant> {
         let dials = self.peers.iter().filter_map(|(&id, peer)| match peer.dialling {
-            _ if peer.link.is_some() || !(peer.knocked || wanted(id)) => None,
+            _ if peer.link.is_some() => wanted(id).then_some(peer.heard + PATIENCE),
+            _ if !(peer.knocked || wanted(id)) => None,
             Dialling::Rest | Dialling::Under(_) => None,
             Dialling::Pause { until } => Some(until),
         });
@@ -199,13 +216,22 @@ impl Links {
         dials.chain(silences).min()
     }
 
-    /// Hangs up on strangers that have been silent for too long.
-    pub fn on_time(&mut self, now: Instant, fx: &mut Effects) {
+    /// Hangs up on strangers, and on those who are `wanted`, that have been silent for too long.
+    pub fn on_time(&mut self, now: Instant, wanted: impl Fn(ServerId) -> bool, fx: &mut Effects) {
         let silent = |end: &End| matches!(end, End::Stranger { until } if *until <= now);
         let silent: Vec<LinkId> =
             self.ends.iter().filter(|(_, end)| silent(end)).map(|(&link, _)| link).collect();
         for link in silent {
             self.refuse(now, link, String::from("said no hello in time"), fx);
+        }
+        let silent = |(&id, peer): (&ServerId, &Peer)| {
+            peer.link.filter(|_| wanted(id) && peer.heard + PATIENCE <= now).map(|link| (id, link))
+        };
+        let silent: Vec<_> = self.peers.iter().filter_map(silent).collect();
+        for (id, link) in silent {
+            let why =
+                format!("said nothing for {} ms; server {id} gets a new one", PATIENCE.as_millis());
+            self.refuse(now, link, why, fx);
         }
     }
 
@@ -241,7 +267,7 @@ impl Links {
             self.close(link, fx);
             return None;
         }
-        self.keep(id, link, fx);
+        self.keep(now, id, link, fx);
         self.peer(id).unsent = fx.send(link, |out| self.hello.encode(out));
         Some(id)
     }
@@ -327,7 +353,7 @@ impl Links {
             return None;
         }
         if id > me {
-            self.keep(id, link, fx);
+            self.keep(now, id, link, fx);
             return Some(id);
         }
         self.close(link, fx);
@@ -353,14 +379,20 @@ impl Links {
         }
     }
 
+    /// Something came.
+    pub fn on_sound(&mut self, now: Instant, from: ServerId) {
+        self.peer(from).heard = now;
+    }
+
     /// Something readable came: the next failure is a first one.
     pub fn on_sense(&mut self, from: ServerId) {
         self.peer(from).pause = PAUSE;
     }
 
     /// Keeps `link` as the one to `id`, in place of any other, and owes it a greeting.
-    fn keep(&mut self, id: ServerId, link: LinkId, fx: &mut Effects) {
+    fn keep(&mut self, now: Instant, id: ServerId, link: LinkId, fx: &mut Effects) {
         let peer = self.peer(id);
+        peer.heard = now;
         peer.unsent = 0;
         (peer.owed, peer.knocked, peer.away) = (true, false, false);
         if !matches!(peer.dialling, Dialling::Under(_)) {

@@ -77,7 +77,7 @@ pub use ballot::Standing;
 use ballot::{Ballot, Outcome, Reply};
 pub use framer::ElectionFramer;
 use links::{Links, Speaker};
-use wire::{Address, Form, Hello, HelloForm, Notification, PeerState, Vote, WireError};
+use wire::{Address, Form, Hello, HelloForm, Notification, PeerState, Vote};
 
 use crate::{
     config::{Ensemble, Member},
@@ -200,6 +200,7 @@ impl<Z: Zoo> Election<Z> {
         self.tell(fx, format!("looking for a leader in round {round}, for {}", ballot.vote));
         let interval = REPEATS_AFTER;
         self.mode = Mode::Looking { ballot, again_at: now + interval, interval };
+        self.links.listen(now);
         self.owe_all();
         self.settle_up(now, fx);
     }
@@ -312,25 +313,32 @@ impl<Z: Zoo> Election<Z> {
                 }
                 None
             }
-            Speaker::Peer(from) => match Notification::decode(packet) {
-                Ok(heard) => {
-                    self.links.on_sense(from);
-                    self.hear(now, from, &heard)
-                }
-                Err(error) => {
-                    self.skip(from, &error, fx);
-                    if self.zoo.has(Mutation::DeafAfterBadNotification) {
-                        self.links.ignore(link);
-                    }
-                    None
-                }
-            },
+            Speaker::Peer(from) => self.on_notification(now, (link, from), packet, fx),
         }
     }
 
-    fn skip(&self, from: ServerId, error: &WireError, fx: &mut Effects) {
-        let text = format!("a notification of server {from} is ignored: {error}");
-        fx.event(Event::Note { level: Level::Warn, text });
+    fn on_notification(
+        &mut self,
+        now: Instant,
+        (link, from): (LinkId, ServerId),
+        packet: &[u8],
+        fx: &mut Effects,
+    ) -> Option<Outcome> {
+        self.links.on_sound(now, from);
+        match Notification::decode(packet) {
+            Ok(heard) => {
+                self.links.on_sense(from);
+                self.hear(now, from, &heard)
+            }
+            Err(error) => {
+                let text = format!("a notification of server {from} is ignored: {error}");
+                fx.event(Event::Note { level: Level::Warn, text });
+                if self.zoo.has(Mutation::DeafAfterBadNotification) {
+                    self.links.ignore(link);
+                }
+                None
+            }
+        }
     }
 
     /// Takes what another server says. Who has no vote answers nobody: voters answer non-voters at
@@ -382,7 +390,8 @@ impl<Z: Zoo> Election<Z> {
     }
 
     fn on_time(&mut self, now: Instant, fx: &mut Effects) {
-        self.links.on_time(now, fx);
+        let Election { quorums, links, mode, .. } = self;
+        links.on_time(now, |id| mode.wants(quorums, id), fx);
         if let Mode::Looking { again_at, interval, .. } = &mut self.mode
             && *again_at <= now
         {

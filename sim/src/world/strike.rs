@@ -296,20 +296,14 @@ impl World {
         // Elections and what froze come to rest first.
         self.oracles.signs.calm(self.now + self.heals_for() / 2);
         self.slow_net_until = 0;
-        // A way that was silent for ever ends as its system's patience does.
-        let mut silent = Vec::new();
-        for (name, link) in &mut self.links {
+        for link in self.links.values_mut() {
             for way in link.ways() {
                 way.window = WINDOW;
-                if way.stream.held_until == u64::MAX {
-                    silent.push(*name);
-                } else {
+                // A way that is silent for ever stays so, and nobody is told.
+                if way.stream.held_until != u64::MAX {
                     way.stream.held_until = way.stream.held_until.min(self.now);
                 }
             }
-        }
-        for link in silent {
-            self.after(SECOND, Ev::End { link });
         }
         let names: Vec<u64> = self.links.keys().copied().collect();
         for link in names {
