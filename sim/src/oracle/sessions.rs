@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A handshake opens a session that is durable, or gives back one that is alive to whoever has its
 //! password; it turns away a session that is closed, and a client that saw what the server has not.
-//! A leader that was deposed and does not know it yet knows of no session's end since.
+//! A leader that was deposed and does not know it yet knows of no session's end since; nor does a
+//! server that is behind when it tells of the beginning.
 
 use menagerie_core::{
     id::{LinkId, Zxid},
@@ -53,7 +54,8 @@ pub fn answered(
     }
     let replica = &ghost.replicas[server];
     let deposed = replica.promised.current() < ghost.epoch;
-    let thought_open = deposed && replica.model.sessions.contains_key(&given);
+    let thought_open =
+        (deposed || asked.session == 0) && replica.model.sessions.contains_key(&given);
     if !asked.was_open && !ghost.is_open(given) && !thought_open {
         return broken(format!("link {}: session {} is not open", name.0, Zxid(given)));
     }
@@ -76,11 +78,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_deposed_leader_may_resume_what_was_closed_since() {
+    fn only_who_cannot_know_of_its_end_gives_a_session_that_was_closed() {
         let quorum = Quorum::majority([1, 2, 3].map(ServerId));
         let mut ghost = Ghost::fresh(3, 1_000, quorum, false);
         ghost.replicas[1].model.sessions.insert(7, 4_000);
-        let asked = Connect {
+        let mut asked = Connect {
             session: 7,
             was_open: false,
             password_fits: true,
@@ -94,11 +96,14 @@ mod tests {
             password: &[0; PASSWORD_LEN],
             read_only: Some(false),
         };
-        let judge = |ghost: &mut Ghost| answered(ghost, 1, LinkId(1), &asked, &response);
-        assert!(judge(&mut ghost).is_err(), "it leads, and the session is closed");
+        let judge =
+            |ghost: &mut Ghost, asked: &Connect| answered(ghost, 1, LinkId(1), asked, &response);
+        assert!(judge(&mut ghost, &asked).is_err(), "it leads, and the session is closed");
         ghost.epoch = 1;
-        assert!(judge(&mut ghost).is_ok(), "another leads by now");
+        assert!(judge(&mut ghost, &asked).is_ok(), "another leads by now");
+        (ghost.epoch, asked.session) = (0, 0);
+        assert!(judge(&mut ghost, &asked).is_ok(), "it was opened here, which is behind");
         ghost.replicas[1].model.sessions.clear();
-        assert!(judge(&mut ghost).is_err(), "it knew of the end itself");
+        assert!(judge(&mut ghost, &asked).is_err(), "it knew of the end itself");
     }
 }
