@@ -48,24 +48,23 @@ pub struct Verdict {
     pub trace: Option<Trace>,
 }
 
-/// Runs one world on this thread, of so many servers or of as many as are drawn. One that breaks a
-/// promise is run again, for the account.
-pub fn run(
-    seed: u64,
-    servers: Option<u32>,
-    mutation: Option<Mutation>,
-    key: (u64, u64),
-    explain: bool,
-) -> Verdict {
-    let world = || World::new(seed, key, servers);
+/// Runs one world of a plan on this thread. One that breaks a promise is run again, for the account.
+pub fn run(plan: Plan, seed: u64, key: (u64, u64), explain: bool) -> Verdict {
+    let world = || {
+        let mut world = World::new(seed, key, plan.servers);
+        if plan.liveness {
+            world.let_faults_last();
+        }
+        world
+    };
     if explain {
-        return judge(world(), mutation, Telling::Story);
+        return judge(world(), plan.mutation, Telling::Story);
     }
-    let verdict = judge(world(), mutation, Telling::Nothing);
+    let verdict = judge(world(), plan.mutation, Telling::Nothing);
     if verdict.violation.is_none() {
         return verdict;
     }
-    let mut verdict = judge(world(), mutation, Telling::Steps);
+    let mut verdict = judge(world(), plan.mutation, Telling::Steps);
     let early = verdict.account.len().saturating_sub(LAST_STEPS);
     verdict.account.drain(..early);
     verdict
@@ -173,6 +172,8 @@ pub struct Plan {
     pub seeds: u64,
     /// Of how many servers; as many as are drawn if none.
     pub servers: Option<u32>,
+    /// Whether each ends as a liveness run; as drawn if not.
+    pub liveness: bool,
     /// The bug that the servers have.
     pub mutation: Option<Mutation>,
 }
@@ -193,7 +194,7 @@ pub fn campaign(
             if n >= plan.seeds {
                 return;
             }
-            let verdict = run(plan.start + n, plan.servers, plan.mutation, HASH_KEY, false);
+            let verdict = run(plan, plan.start + n, HASH_KEY, false);
             progress(&verdict);
             let mut report = report.lock().expect("no worker panics");
             report.tally.add(&verdict.tally);

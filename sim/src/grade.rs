@@ -71,7 +71,8 @@ fn hunt(name: &'static str, mutation: Mutation, most: u64, bases: u64) -> Hunts 
     for base in 1..=bases {
         let began = Instant::now();
         let start = base * APART;
-        let plan = Plan { start, seeds: most, servers: None, mutation: Some(mutation) };
+        let (seeds, mutation) = (most, Some(mutation));
+        let plan = Plan { start, seeds, servers: None, liveness: false, mutation };
         let report = campaign(plan, 1, true, |_| {});
         hunts.wall_ms += began.elapsed().as_millis();
         hunts.simulated += report.tally.simulated / 1_000_000;

@@ -49,6 +49,10 @@ enum Command {
         /// Servers in each world; one stands alone. Drawn if not given.
         #[arg(long)]
         servers: Option<u32>,
+        /// Let the faults of each world last in the end, outside a quorum that must converge; in
+        /// one of four if not given.
+        #[arg(long)]
+        liveness: bool,
         /// With --seed: tell its story, whatever it led to; that of a failure is told anyway.
         #[arg(long, requires = "seed")]
         explain: bool,
@@ -116,20 +120,27 @@ enum Command {
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run {
-            seed: Some(seed),
+            seeds,
+            start,
+            jobs,
+            seed,
+            servers,
+            liveness,
             explain,
             log,
-            servers,
             hash_key,
             mutation,
             traces,
-            ..
-        } => one((seed, servers), (explain, log), hash_key, mutation, &traces),
-        Command::Run { seeds, start, jobs, servers, mutation, traces, .. } => {
-            let jobs = jobs.unwrap_or_else(processors);
-            match grade::named(mutation.as_deref()) {
-                Ok(mutation) => many(Plan { start, seeds, servers, mutation }, jobs, &traces),
-                Err(why) => fail(&why),
+        } => {
+            let mutation = match grade::named(mutation.as_deref()) {
+                Ok(mutation) => mutation,
+                Err(why) => return fail(&why),
+            };
+            let start = seed.unwrap_or(start);
+            let plan = Plan { start, seeds, servers, liveness, mutation };
+            match seed {
+                Some(_) => one(plan, (explain, log), hash_key, &traces),
+                None => many(plan, jobs.unwrap_or_else(processors), &traces),
             }
         }
         Command::Bench { seeds, start } => measure(start, seeds),
@@ -149,18 +160,13 @@ fn processors() -> u64 {
 }
 
 fn one(
-    (seed, servers): (u64, Option<u32>),
+    plan: Plan,
     (explain, log): (bool, bool),
     hash_key: Option<u64>,
-    mutation: Option<String>,
     traces: &Path,
 ) -> ExitCode {
-    let mutation = match grade::named(mutation.as_deref()) {
-        Ok(mutation) => mutation,
-        Err(why) => return fail(&why),
-    };
     let key = hash_key.map_or(HASH_KEY, |key| (key, !key));
-    let verdict = campaign::run(seed, servers, mutation, key, true);
+    let verdict = campaign::run(plan, plan.start, key, true);
     let outcome = story(&verdict, explain, log);
     if verdict.violation.is_some() {
         keep(&verdict, traces);

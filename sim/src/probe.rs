@@ -80,6 +80,7 @@ probes! {
     BooksAgree = "a user's watches were those of the server",
     LateForClosing = "a request came after its session was closed",
     DialUnheard = "a dial went unheard: the way was cut",
+    FaultsLast = "a quorum was left healthy, and the others' faults lasted",
     LeaderMade = "a leader was established",
     FollowerServes = "a follower began to serve",
     ObserverServes = "an observer began to serve",

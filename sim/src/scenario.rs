@@ -86,6 +86,8 @@ pub enum Knob {
     DiffCache(u32),
     /// How far servers of odd number are from those of even number, in microseconds.
     Apart(u64),
+    /// Whether, in the end, only a quorum is healthy and the others' faults last: a liveness run.
+    Lasting(bool),
 }
 
 /// A world's nature.
@@ -113,6 +115,8 @@ pub struct Scenario {
     pub batch: usize,
     /// [`Knob::Apart`].
     pub apart: u64,
+    /// [`Knob::Lasting`].
+    pub lasting: bool,
 }
 
 /// The most servers of one world.
@@ -145,6 +149,7 @@ pub fn draw_ensemble(rng: &mut Rng, servers: Option<u32>) -> Vec<Knob> {
         Knob::DiffCache(*rng.pick(&[2, 10, 500])),
         Knob::SnapCount(*rng.pick(&[3, 10, 100, 100_000])),
         Knob::Apart(*rng.pick(&[0, 0, 3_000, 20_000])),
+        Knob::Lasting(rng.one_in(4)),
     ]
 }
 
@@ -194,6 +199,7 @@ impl Scenario {
             turn: 60,
             batch: 10,
             apart: 0,
+            lasting: false,
         };
         for knob in knobs {
             match *knob {
@@ -210,6 +216,7 @@ impl Scenario {
                 Knob::SyncLimit(ticks) => server.sync_limit = ticks,
                 Knob::DiffCache(n) => server.diff_cache = n,
                 Knob::Apart(micros) => scenario.apart = micros,
+                Knob::Lasting(lasting) => scenario.lasting = lasting,
                 Knob::Clients(n) => scenario.clients = n as usize,
                 Knob::TimeoutMs(ms) => scenario.timeout_ms = ms,
                 Knob::Think(micros) => scenario.think = micros,

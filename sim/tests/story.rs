@@ -3,11 +3,13 @@
 //! from which step on that was unavoidable.
 
 use menagerie_core::zoo::Mutation;
-use menagerie_sim::campaign;
+use menagerie_sim::campaign::{self, Plan};
 
 /// The story of the first of many worlds in which the bug shows after a cut.
 fn told(bug: Mutation) -> campaign::Verdict {
-    let run = |seed, explain| campaign::run(seed, Some(3), Some(bug), campaign::HASH_KEY, explain);
+    let plan =
+        Plan { start: 1, seeds: 300, servers: Some(3), liveness: false, mutation: Some(bug) };
+    let run = |seed, explain| campaign::run(plan, seed, campaign::HASH_KEY, explain);
     let fails = |seed: &u64| run(*seed, false).violation.is_some();
     let stories = (1..300).filter(fails).map(|seed| run(seed, true));
     let verdict = stories.into_iter().find(|verdict| verdict.story.contains(" is cut from "));

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Once the faults are over, the servers come up, every client is connected again, and every
-//! request is answered within a bounded time.
+//! request is answered within a bounded time; in a liveness run, those of the core.
 
 use menagerie_core::id::Zxid;
 
-use super::{Check, Property, Violation, ghost::Ghost};
+use super::{Check, Property, Violation, replica::Replica};
 
 /// How long a request may wait in a healthy world, in microseconds.
 pub const PATIENCE: u64 = 5_000_000;
 
-/// The world has been healthy for a while; it is `at` now.
-pub fn healed(ghost: &Ghost, at: u64) -> Check {
-    for (name, link) in ghost.replicas.iter().flat_map(|replica| &replica.links) {
+/// These servers have been healthy for a while; it is `at` now.
+pub fn healed<'a>(replicas: impl Iterator<Item = &'a Replica>, at: u64) -> Check {
+    for (name, link) in replicas.flat_map(|replica| &replica.links) {
         let Some(first) = link.requests.front().filter(|_| !link.excused) else { continue };
         if at.saturating_sub(first.at) > PATIENCE {
             let what = format!(

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use menagerie_core::{
     client::{Client, Config, ConnectString, Effect, Input, Reply, RequestId, State},
     id::LinkId,
+    proto::OpCode,
 };
 
 use super::{
@@ -55,6 +56,8 @@ pub struct Actor {
     pub links: BTreeMap<LinkId, u64>,
     /// When a server last answered a request.
     pub answered_at: u64,
+    /// When a server last answered a write.
+    pub wrote_at: u64,
     /// The newest zxid that this session was shown.
     newest: i64,
     config: Config,
@@ -86,6 +89,7 @@ impl Actor {
             auths: BTreeSet::new(),
             links: BTreeMap::new(),
             answered_at: 0,
+            wrote_at: 0,
             newest: 0,
             config,
         }
@@ -356,6 +360,9 @@ impl World {
             noted.map_err(|what| unfair(client, &what))?;
             actor.answered_at = now;
             self.tally.acknowledged += 1;
+            if OpCode::from_code(wish.op).is_some_and(OpCode::is_write) {
+                actor.wrote_at = now;
+            }
             if reply.zxid.0 < actor.newest {
                 return broken(format!("client {client}: {reply:?} after {:x}", actor.newest));
             }

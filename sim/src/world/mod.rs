@@ -18,6 +18,7 @@ mod dials;
 mod futures;
 mod guard;
 mod input;
+mod lasting;
 mod links;
 mod rolling;
 mod rot;
@@ -124,6 +125,8 @@ pub struct World {
     /// When all faults are to end: once it has suffered enough, or when a trace says so.
     heals: Option<u64>,
     healed_at: Option<u64>,
+    /// In a liveness run, once all other faults are over: who is outside the core.
+    outside: BTreeMap<usize, lasting::Fate>,
     story: Option<VecDeque<String>>,
     tale: Option<Box<Tale>>,
     /// Allocations to be used again.
@@ -195,6 +198,7 @@ impl World {
             slow_net_until: 0,
             heals,
             healed_at: None,
+            outside: BTreeMap::new(),
             story: None,
             tale: None,
             spare: Spare::default(),
@@ -299,7 +303,7 @@ impl World {
             && self.agenda.next_at().is_some_and(|at| at > due)
         {
             self.now = self.now.max(due);
-            self.heal();
+            self.heal()?;
         }
         let Some((at, event)) = self.agenda.pop() else {
             let what = "nothing will ever happen again".to_owned();
@@ -344,12 +348,18 @@ impl World {
 
     /// How long a healed world goes on.
     fn heals_for(&self) -> u64 {
+        if self.scenario.lasting {
+            return self.converges_for();
+        }
         HEALS + HEALS_TICKS * self.scenario.tick_ms() * 1_000
     }
 
     fn judge_progress(&mut self) -> Check {
         let healed = self.healed_at.expect("a world ends healed");
-        progress::healed(&self.oracles.ghost, self.now)?;
+        if self.scenario.lasting {
+            return self.judge_core(healed);
+        }
+        progress::healed(self.oracles.ghost.replicas.iter(), self.now)?;
         if healed >= SUFFERS_AT_MOST && self.tally.acknowledged < ACKNOWLEDGED {
             return Err(progress::lags(self.tally.acknowledged, self.now - healed));
         }

@@ -146,7 +146,14 @@ impl World {
     }
 
     /// Nothing gets to a machine from another one, or from it, or both.
-    fn cut(&mut self, here: Place, there: Place, inward: bool, outward: bool, until: u64) {
+    pub(super) fn cut(
+        &mut self,
+        here: Place,
+        there: Place,
+        inward: bool,
+        outward: bool,
+        until: u64,
+    ) {
         if here == there {
             return;
         }
@@ -279,7 +286,7 @@ impl World {
     }
 
     /// Every fault ends; what is broken for good is replaced.
-    pub(super) fn heal(&mut self) {
+    pub(super) fn heal(&mut self) -> Check {
         self.note(|_| "all faults end".to_owned());
         self.recall(About::Fate, |_| "all faults end".to_owned());
         self.healed_at = Some(self.now);
@@ -293,8 +300,10 @@ impl World {
             (machine.doomed, machine.refuses_until) = (None, 0);
         }
         self.cuts.clear();
-        // Elections and what froze come to rest first.
-        self.oracles.signs.calm(self.now + self.heals_for() / 2);
+        if !self.scenario.lasting {
+            // Elections and what froze come to rest first.
+            self.oracles.signs.calm(self.now + self.heals_for() / 2);
+        }
         self.slow_net_until = 0;
         for link in self.links.values_mut() {
             for way in link.ways() {
@@ -311,6 +320,7 @@ impl World {
                 self.at(self.now, Ev::Arrive { link, from });
             }
         }
+        if self.scenario.lasting { self.faults_last() } else { Ok(()) }
     }
 
     /// Counts what a server's file operations show.
