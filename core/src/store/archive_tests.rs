@@ -194,6 +194,27 @@ fn the_log_gives_what_follows_a_transaction_that_stands_in_it() {
 }
 
 #[test]
+fn the_log_may_part_where_one_file_ends_and_the_next_begins() {
+    let mut run = recover(TestDisk::new());
+    run.log(history(), &[4, epoch(2, 1), epoch(2, 4)]);
+    let mut bench = Bench::new(run);
+    for (stranger, after) in [(10, 9), (epoch(1, 7), 9), (epoch(2, 0), 9)] {
+        bench.fetch_log(1, stranger, epoch(9, 10));
+        let News::Log(entries) = bench.told() else { panic!("it was asked for") };
+        assert_eq!(entries.first().map(|entry| entry.0), Some(epoch(2, 1)), "{stranger:x}");
+        assert_eq!(bench.after, after);
+        bench.gone(1);
+        bench.rest();
+    }
+    // A file that holds nothing says nothing of what stands before the next.
+    bench.run.disk = with(&bench.run.disk, Dir::Log, "log.4", |log| log.truncate(16));
+    bench.open = 0;
+    bench.fetch_log(1, 10, epoch(9, 10));
+    assert_eq!(bench.told(), News::Log(Vec::new()));
+    bench.all_gone();
+}
+
+#[test]
 fn a_place_in_the_log_is_kept_from_one_question_to_the_next() {
     let mut run = recover(TestDisk::new());
     run.write(4000);

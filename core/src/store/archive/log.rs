@@ -120,8 +120,8 @@ pub(super) struct LogReader {
     base: Zxid,
     after: Zxid,
     upto: Zxid,
-    /// The last transaction that was passed by, looking for `after`.
-    passed: Zxid,
+    /// The last transaction that was passed by, looking for `after`, if any was.
+    passed: Option<Zxid>,
     /// The last transaction before the place, once `after` was met.
     last: Option<Zxid>,
     /// The logs, if nothing was found since they were listed.
@@ -150,7 +150,7 @@ impl LogReader {
             base: Zxid::ZERO,
             after: Zxid::ZERO,
             upto: Zxid::ZERO,
-            passed: Zxid::ZERO,
+            passed: None,
             last: None,
             logs: None,
             bytes: Vec::new(),
@@ -195,7 +195,7 @@ impl LogReader {
         match self.place {
             Some(place) if goes_on => (None, self.read(place)),
             _ => {
-                self.passed = base;
+                self.passed = None;
                 self.last = (after == base).then_some(base);
                 (self.leave(), FileOp::List { dir: Dir::Log, make: false })
             }
@@ -307,11 +307,11 @@ impl LogReader {
                 self.last = Some(zxid);
             } else if zxid > self.after {
                 // It does not stand here: the two histories part behind the one before.
-                self.after = self.passed;
-                self.last = Some(self.passed);
+                self.after = self.passed.unwrap_or(self.base);
+                self.last = Some(self.after);
                 return self.judge(zxid);
             }
-            self.passed = zxid.max(self.base);
+            self.passed = Some(zxid.max(self.base));
             return Judged::Passed;
         };
         if zxid <= self.base && last == self.base {
@@ -334,7 +334,8 @@ impl LogReader {
             return LogStep::Order(None, FileOp::List { dir: Dir::Log, make: false });
         };
         let next = logs.iter().map(|(log, _)| *log).find(|next| *next > log);
-        match (next, self.last) {
+        // What `after` parts from may be the last of one log, and known as that by the next.
+        match (next, self.last.or(self.passed)) {
             (Some(next), Some(last)) if ending == Ending::Clean && next.follows(last) => {
                 self.open(next, ids)
             }
