@@ -22,7 +22,8 @@
 //! TRUNC to it is right. (A leader who could not know gave a wrong one in ZOOKEEPER-1154. Java's
 //! sends a tree wherever epochs differ; but a tree must not end before what the learner may hold,
 //! so a leader without a young snapshot would have to take one of what is not committed yet.) A
-//! TRUNC never goes to an epoch's start, which is no transaction and stands in no log.
+//! TRUNC never goes to an epoch's start, which is no transaction and stands in no log: who parts
+//! there gets a tree, and any is young enough, as nothing that it would lose was committed.
 //!
 //! A learner may come with the start of an epoch, (e, 0): it got its tree from the leader of e,
 //! which had not proposed anything. Its history is what that leader began with, which is a

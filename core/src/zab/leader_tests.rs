@@ -439,6 +439,13 @@ fn the_log_on_disk_serves_or_else_a_tree() {
         leader.on_log(B, z(3, 7), [(z(4, 1), &one[..]), (z(4, 2), &two[..])], now, fx, order);
     });
     assert_eq!(words[..2], ["3: TRUNC 0x300000007", "3: PROPOSAL 0x400000001"]);
+
+    // It parts where no transaction stands: a tree of that time is young enough.
+    let mut rig = reading_for_b(z(3, 9));
+    let words = rig.act(|leader, now, fx, order| {
+        leader.on_log(B, z(3, 0), [(z(4, 1), &one[..])], now, fx, order);
+    });
+    assert_eq!(words, ["fetch tree 3 0x300000000"]);
 }
 
 #[test]

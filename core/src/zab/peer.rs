@@ -207,14 +207,18 @@ impl Peer {
         if parted && matches!(self.stage, Stage::Catching { opened: false, .. }) {
             (self.sent, self.told) = (after, after);
         }
-        let before = self.sent;
+        let (before, mut least) = (self.sent, asked);
         for (zxid, entry) in entries {
             if !zxid.follows(self.sent) || zxid > committed {
                 break;
             }
             if let Stage::Catching { target, opened: false } = self.stage {
                 let how = match parted {
-                    true if after.counter() == 0 => break,
+                    true if after.counter() == 0 => {
+                        // They have no transaction in common: what it holds was never committed.
+                        least = after;
+                        break;
+                    }
                     true => FromLeader::Trunc { zxid: after },
                     false => FromLeader::Diff { zxid: target },
                 };
@@ -226,7 +230,7 @@ impl Peer {
         match self.stage {
             _ if self.sent > before => Ok(()),
             Stage::Catching { opened: false, .. } => {
-                self.stage = Stage::Loading { least: asked, opened: false };
+                self.stage = Stage::Loading { least, opened: false };
                 Ok(())
             }
             _ => Err("the log on disk does not hold what it lacks".into()),
