@@ -159,12 +159,7 @@ fn processors() -> u64 {
     thread::available_parallelism().map_or(1, |n| n.get() as u64)
 }
 
-fn one(
-    plan: Plan,
-    (explain, log): (bool, bool),
-    hash_key: Option<u64>,
-    traces: &Path,
-) -> ExitCode {
+fn one(plan: Plan, (explain, log): (bool, bool), hash_key: Option<u64>, traces: &Path) -> ExitCode {
     let key = hash_key.map_or(HASH_KEY, |key| (key, !key));
     let verdict = campaign::run(plan, plan.start, key, true);
     let outcome = story(&verdict, explain, log);

@@ -13,8 +13,8 @@
 //! - A server whose own address is a wildcard says a short hello: nobody can dial a wildcard.
 //! - A looking server keeps dialling those it has no link to, after pauses that double to 3.2 s;
 //!   Java's grow to 60 s.
-//! - A looking server gives up a link on which a voter was silent for 12.8 s, and makes a new one: a
-//!   way of a link may be dead for hours before its system says so, or for ever. Whoever has settled
+//! - A looking server gives up a link on which a voter was silent for 12.8 s, and makes a new one:
+//!   a way of a link may be dead for hours before its system says so, or for ever. Whoever has settled
 //!   answers each of its words, and who looks repeats its own; a looking Java may be silent for a
 //!   minute, and merely gets a new link. Java itself reads without end.
 //!
