@@ -10,7 +10,7 @@ use menagerie_core::{
     frame::ClientFramer,
     id::LinkId,
     io::{Frame, Port},
-    zab::{QuorumFrame, QuorumFramer},
+    zab::QuorumFramer,
 };
 
 use crate::rng::Rng;
@@ -176,17 +176,11 @@ impl Framer {
         }
     }
 
-    fn push(&mut self, bytes: &[u8], mut deliver: impl FnMut(Frame<'_>)) {
+    fn push(&mut self, bytes: &[u8], deliver: impl FnMut(Frame<'_>)) {
         match self {
             Framer::Client(framer) => framer.push(bytes, deliver),
             Framer::Election(framer) => framer.push(bytes, deliver),
-            Framer::Quorum(framer) => framer.push(bytes, |frame| {
-                deliver(match frame {
-                    QuorumFrame::Packet(packet) => Frame::Packet(packet),
-                    QuorumFrame::Tree { bytes, last } => Frame::Tree { bytes, last },
-                    QuorumFrame::Nonsense { why } => Frame::Broken { why },
-                });
-            }),
+            Framer::Quorum(framer) => framer.push(bytes, deliver),
         }
     }
 

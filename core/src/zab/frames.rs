@@ -16,28 +16,10 @@ use alloc::vec::Vec;
 use super::wire::kind;
 use crate::{
     id::SessionId,
+    io::Frame,
     jute::Malformed,
     log::{SnapshotFault, SnapshotReader, SnapshotSink, TreeExtent},
 };
-
-/// What the framing machine of a quorum port cuts from the byte stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QuorumFrame<'a> {
-    /// A whole [`QuorumPacket`](super::wire::QuorumPacket).
-    Packet(&'a [u8]),
-    /// Bytes of the tree that follows a SNAP, as [`SnapshotReader::of_stream`] reads it.
-    Tree {
-        /// The next of them.
-        bytes: &'a [u8],
-        /// Whether they are the last.
-        last: bool,
-    },
-    /// The stream cannot be a peer's; nothing after it makes sense.
-    Nonsense {
-        /// What is wrong with it, for people.
-        why: &'static str,
-    },
-}
 
 /// Cuts the bytes that come from one peer into frames.
 #[derive(Clone)]
@@ -113,8 +95,9 @@ impl QuorumFramer {
         self.held.len()
     }
 
-    /// Takes the next bytes of the stream and gives each frame that is whole now to `deliver`.
-    pub fn push(&mut self, mut bytes: &[u8], mut deliver: impl FnMut(QuorumFrame<'_>)) {
+    /// Takes the next bytes of the stream and gives each frame that is whole now to `deliver`:
+    /// a [`Frame::Packet`], a [`Frame::Tree`] or a [`Frame::Broken`].
+    pub fn push(&mut self, mut bytes: &[u8], mut deliver: impl FnMut(Frame<'_>)) {
         while !bytes.is_empty() {
             let advanced = match &mut self.state {
                 State::Packet(_) => self.packet(bytes, &mut deliver),
@@ -124,7 +107,7 @@ impl QuorumFramer {
             match advanced {
                 Ok(taken) => bytes = &bytes[taken..],
                 Err(why) => {
-                    deliver(QuorumFrame::Nonsense { why });
+                    deliver(Frame::Broken { why });
                     self.state = State::Done;
                     self.held = Vec::new();
                 }
@@ -136,13 +119,13 @@ impl QuorumFramer {
     fn packet(
         &mut self,
         bytes: &[u8],
-        deliver: &mut impl FnMut(QuorumFrame<'_>),
+        deliver: &mut impl FnMut(Frame<'_>),
     ) -> Result<usize, &'static str> {
         let State::Packet(scan) = &mut self.state else { return Ok(0) };
         if self.held.is_empty() {
             if scan.follow(bytes, self.limit)? {
                 let packet = &bytes[..scan.end];
-                deliver(QuorumFrame::Packet(packet));
+                deliver(Frame::Packet(packet));
                 self.state = self.after(packet);
                 return Ok(packet.len());
             }
@@ -153,7 +136,7 @@ impl QuorumFramer {
         self.held.extend_from_slice(&bytes[..taken]);
         if scan.follow(&self.held, self.limit)? {
             let packet = core::mem::take(&mut self.held);
-            deliver(QuorumFrame::Packet(&packet));
+            deliver(Frame::Packet(&packet));
             self.state = self.after(&packet);
             self.keep(packet);
         }
@@ -181,12 +164,12 @@ impl QuorumFramer {
     fn tree(
         &mut self,
         bytes: &[u8],
-        deliver: &mut impl FnMut(QuorumFrame<'_>),
+        deliver: &mut impl FnMut(Frame<'_>),
     ) -> Result<usize, &'static str> {
         let State::Tree(reader, extent) = &mut self.state else { return Ok(0) };
         let taken = reader.push(bytes, extent).map_err(SnapshotFault::words)?;
         let last = reader.is_done();
-        deliver(QuorumFrame::Tree { bytes: &bytes[..taken], last });
+        deliver(Frame::Tree { bytes: &bytes[..taken], last });
         if last {
             self.state = State::Packet(Scan::START);
         }
@@ -260,7 +243,7 @@ mod tests {
         let (mut frames, mut tree) = (Vec::new(), Vec::new());
         for chunk in chunks {
             framer.push(chunk, |frame| match frame {
-                QuorumFrame::Tree { bytes, last } => {
+                Frame::Tree { bytes, last } => {
                     tree.extend_from_slice(bytes);
                     if last {
                         frames.push(format!("Tree({:?})", core::mem::take(&mut tree)));
@@ -303,7 +286,7 @@ mod tests {
     #[test]
     fn what_cannot_be_ends_the_stream() {
         let head = |len: i32| [&COMMIT[..12], &len.to_be_bytes()].concat();
-        let says = |why| vec![format!("{:?}", QuorumFrame::Nonsense { why })];
+        let says = |why| vec![format!("{:?}", Frame::Broken { why })];
         assert_eq!(nonsense(&head(21)), says(TOO_LONG), "16 + 21 + 4 bytes are more than 40");
         assert_eq!(nonsense(&[head(20), vec![0; 24]].concat()).len(), 1, "40 bytes are whole");
         assert_eq!(nonsense(&head(i32::MAX)), says(TOO_LONG));
@@ -323,7 +306,7 @@ mod tests {
         let packet = [&COMMIT[..12], &100_000_i32.to_be_bytes(), &[0; 100_004]].concat();
         framer.push(&packet[..90_000], |_| panic!("it is not whole"));
         assert_eq!(framer.held(), 90_000);
-        framer.push(&packet[90_000..], |frame| assert_eq!(frame, QuorumFrame::Packet(&packet)));
+        framer.push(&packet[90_000..], |frame| assert_eq!(frame, Frame::Packet(&packet)));
         assert_eq!((framer.held(), framer.held.capacity()), (0, 0));
     }
 

@@ -4,7 +4,8 @@
 //! ```text
 //!  Electing --a quorum told what it accepted--> Accepting --acceptedEpoch durable: LEADERINFO-->
 //!  Agreeing --a quorum promised, this server among it: currentEpoch-->
-//!  Settling --a quorum acknowledged NEWLEADER, this server among it--> Leading
+//!  Settling --a quorum acknowledged NEWLEADER, this server among it--> Applying
+//!  --all that came before is applied: UPTODATE--> Leading
 //! ```
 //!
 //! From any state, too long a wait, or a full tick without a quorum leads to `Over`: the owner is
@@ -55,7 +56,6 @@ use alloc::{
 use core::time::Duration;
 
 use super::{
-    frames::QuorumFrame,
     history::{DiskLog, History, Standing},
     learner::Footing,
     orders::LeaderOrder,
@@ -64,7 +64,7 @@ use super::{
 };
 use crate::{
     id::{LinkId, ServerId, SessionId, Zxid},
-    io::{Effect, Effects},
+    io::{Effect, Effects, Frame},
     jute::{Reader, Record},
     proto::OpCode,
     quorum::Quorums,
@@ -104,12 +104,13 @@ enum Mode {
     Accepting,
     Agreeing,
     Settling,
+    Applying,
     Leading,
     Over,
 }
 
-/// What a machine does with its orders.
-type Orders<'o> = &'o mut dyn FnMut(LeaderOrder<'_>);
+/// Where a machine puts its orders; they may point into the frame that led to them.
+type Orders<'f> = Vec<LeaderOrder<'f>>;
 
 /// A leader of one epoch, from its election to its end.
 #[derive(Clone, Debug)]
@@ -164,9 +165,9 @@ impl<Z: Zoo> Leader<Z> {
         }
     }
 
-    /// Whether this server leads.
-    pub fn is_leading(&self) -> bool {
-        self.mode == Mode::Leading
+    /// Whether a quorum follows it.
+    pub fn is_established(&self) -> bool {
+        matches!(self.mode, Mode::Applying | Mode::Leading)
     }
 
     /// The epoch it leads, or is about to; none before that is decided.
@@ -202,9 +203,9 @@ impl<Z: Zoo> Leader<Z> {
     }
 
     /// A link is gone.
-    pub fn on_link_down(&mut self, link: LinkId, order: Orders<'_>) {
+    pub fn on_link_down(&mut self, link: LinkId, orders: &mut Orders<'_>) {
         if self.peers.remove(&link).is_some() {
-            order(LeaderOrder::Gone { link, why: "it closed its link" });
+            orders.push(LeaderOrder::Gone { link, why: "it closed its link".into() });
         }
     }
 
@@ -218,21 +219,24 @@ impl<Z: Zoo> Leader<Z> {
     }
 
     /// A link delivered a frame.
-    pub fn on_frame(
+    pub fn on_frame<'f>(
         &mut self,
         link: LinkId,
-        frame: QuorumFrame<'_>,
+        frame: Frame<'f>,
         now: Instant,
         fx: &mut Effects,
-        order: Orders<'_>,
+        orders: &mut Orders<'f>,
     ) {
         let done = match frame {
-            QuorumFrame::Packet(bytes) => self.on_packet(link, bytes, now, fx, order),
-            QuorumFrame::Tree { .. } => Err("it sent a tree".into()),
-            QuorumFrame::Nonsense { why } => Err(why.to_string()),
+            Frame::Packet(bytes) => self.on_packet(link, bytes, now, fx, orders),
+            Frame::Tree { .. } => Err("it sent a tree".into()),
+            Frame::Broken { why } => Err(why.to_string()),
+            Frame::Word(_) | Frame::Oversized { .. } | Frame::Nonsense { .. } => {
+                unreachable!("a quorum port's framing machine cuts packets and trees")
+            }
         };
         if let Err(why) = done {
-            self.hang_up(link, &why, fx, order);
+            self.hang_up(link, &why, fx, orders);
         }
     }
 
@@ -263,12 +267,12 @@ impl<Z: Zoo> Leader<Z> {
         entries: impl IntoIterator<Item = (Zxid, &'e [u8])>,
         now: Instant,
         fx: &mut Effects,
-        order: Orders<'_>,
+        orders: &mut Orders<'_>,
     ) {
         let (source, peers) = self.source(now);
         let Some(peer) = peers.get_mut(&link) else { return };
         if let Err(why) = peer.on_log(link, after, entries, source, fx) {
-            self.hang_up(link, &why, fx, order);
+            self.hang_up(link, &why, fx, orders);
         }
     }
 
@@ -288,12 +292,22 @@ impl<Z: Zoo> Leader<Z> {
         }
     }
 
+    /// Everything before this epoch is applied here: this server and its learners serve.
+    pub fn serve(&mut self, now: Instant, fx: &mut Effects) {
+        assert_eq!(self.mode, Mode::Applying, "it was told to lead");
+        self.mode = Mode::Leading;
+        self.go_live(now, fx);
+    }
+
     /// A transaction of this epoch was staged for the log.
     ///
     /// # Panics
     /// If it does not follow the last one, or this server does not lead.
     pub fn propose(&mut self, zxid: Zxid, entry: Arc<Vec<u8>>) {
-        assert!(self.is_leading() && zxid.epoch() == self.epoch, "{zxid} is not ours to propose");
+        assert!(
+            self.mode == Mode::Leading && zxid.epoch() == self.epoch,
+            "{zxid} is not ours to propose"
+        );
         self.history.push(zxid, entry);
     }
 
@@ -311,7 +325,7 @@ impl<Z: Zoo> Leader<Z> {
     }
 
     /// Time passed.
-    pub fn on_time(&mut self, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+    pub fn on_time(&mut self, now: Instant, fx: &mut Effects, orders: &mut Orders<'_>) {
         let (half, full) = self.half;
         if half > now || self.mode == Mode::Over {
             return;
@@ -324,33 +338,33 @@ impl<Z: Zoo> Leader<Z> {
         let late: Vec<LinkId> =
             self.peers.iter().filter(|(_, peer)| late(peer)).map(|(link, _)| *link).collect();
         for link in late {
-            self.hang_up(link, "it was not heard of in time", fx, order);
+            self.hang_up(link, "it was not heard of in time", fx, orders);
         }
-        if self.mode == Mode::Leading {
+        if self.is_established() {
             self.ping = true;
             if full && !self.is_quorum(true, |_| true) {
-                self.step_down("too few servers follow", fx, order);
+                self.step_down("too few servers follow", fx, orders);
             }
         } else if self.deadline <= now {
-            self.step_down("too few servers came to follow in time", fx, order);
+            self.step_down("too few servers came to follow in time", fx, orders);
         }
     }
 
     /// Ends a turn: takes the steps that are due, commits, and sends on.
-    pub fn flush(&mut self, now: Instant, fx: &mut Effects, order: Orders<'_>) {
-        self.step(now, fx, order);
-        self.commit(order);
+    pub fn flush(&mut self, now: Instant, fx: &mut Effects, orders: &mut Orders<'_>) {
+        self.step(now, fx, orders);
+        self.commit(orders);
         if self.history.last().counter() >= LAST_COUNTER
             && self.mode == Mode::Leading
             && self.history.last().epoch() == self.epoch
             && !self.zoo.has(Mutation::CounterRollsOver)
         {
-            self.step_down("this epoch's transactions are numbered out", fx, order);
+            self.step_down("this epoch's transactions are numbered out", fx, orders);
         }
         if self.mode == Mode::Over {
             return;
         }
-        self.pull(now, fx, order);
+        self.pull(now, fx, orders);
         if core::mem::take(&mut self.ping) && self.mode == Mode::Leading {
             self.round += 1;
             let zxid = self.history.last().max(Zxid::new(self.epoch, 0));
@@ -359,11 +373,11 @@ impl<Z: Zoo> Leader<Z> {
                 peer.say(link, &FromLeader::Ping { zxid }, fx);
             }
         }
-        self.answer_syncs(fx, order);
+        self.answer_syncs(fx, orders);
     }
 
     /// Ends it: hangs up on all, and has the owner elect.
-    pub fn step_down(&mut self, why: &str, fx: &mut Effects, order: Orders<'_>) {
+    pub fn step_down(&mut self, why: &str, fx: &mut Effects, orders: &mut Orders<'_>) {
         if self.mode == Mode::Over {
             return;
         }
@@ -371,18 +385,18 @@ impl<Z: Zoo> Leader<Z> {
         for link in core::mem::take(&mut self.peers).into_keys() {
             fx.push(Effect::HangUp { link });
         }
-        order(LeaderOrder::StepDown { why: why.into() });
+        orders.push(LeaderOrder::StepDown { why: why.into() });
     }
 
     /// Hangs up on a learner for something that its owner found wrong.
-    pub fn refuse(&mut self, link: LinkId, why: &str, fx: &mut Effects, order: Orders<'_>) {
-        self.hang_up(link, why, fx, order);
+    pub fn refuse(&mut self, link: LinkId, why: &str, fx: &mut Effects, orders: &mut Orders<'_>) {
+        self.hang_up(link, why, fx, orders);
     }
 
-    fn hang_up(&mut self, link: LinkId, why: &str, fx: &mut Effects, order: Orders<'_>) {
+    fn hang_up(&mut self, link: LinkId, why: &str, fx: &mut Effects, orders: &mut Orders<'_>) {
         if self.peers.remove(&link).is_some() {
             fx.push(Effect::HangUp { link });
-            order(LeaderOrder::Gone { link, why });
+            orders.push(LeaderOrder::Gone { link, why: why.into() });
         }
     }
 
@@ -401,13 +415,13 @@ impl<Z: Zoo> Leader<Z> {
         })
     }
 
-    fn on_packet(
+    fn on_packet<'f>(
         &mut self,
         link: LinkId,
-        bytes: &[u8],
+        bytes: &'f [u8],
         now: Instant,
         fx: &mut Effects,
-        order: Orders<'_>,
+        orders: &mut Orders<'f>,
     ) -> Result<(), String> {
         let Some(peer) = self.peers.get_mut(&link) else { return Ok(()) };
         let said = QuorumPacket::decode(&mut Reader::new(bytes)).and_then(FromLearner::read);
@@ -418,7 +432,7 @@ impl<Z: Zoo> Leader<Z> {
         match (said, peer.stage) {
             (FromLearner::Info { accepted, observer, info }, Stage::Greeting) => {
                 self.judge(accepted.epoch(), info)?;
-                self.greet(link, accepted.epoch(), observer, info, fx, order);
+                self.greet(link, accepted.epoch(), observer, info, fx, orders);
             }
             (FromLearner::AckEpoch { zxid, current }, Stage::Promising) => {
                 self.on_ack_epoch(link, zxid, current)?;
@@ -429,7 +443,7 @@ impl<Z: Zoo> Leader<Z> {
             (FromLearner::Ping { touched, .. }, Stage::Live) => {
                 peer.ponged = peer.pinged.min(peer.ponged + 1);
                 for (session, timeout_ms) in touched.iter() {
-                    order(LeaderOrder::Touch { link, session, timeout_ms });
+                    orders.push(LeaderOrder::Touch { link, session, timeout_ms });
                 }
             }
             (FromLearner::Request(request), Stage::Live) => {
@@ -437,11 +451,11 @@ impl<Z: Zoo> Leader<Z> {
                     let sync = self.new_sync();
                     self.peers.get_mut(&link).expect("it spoke").syncs.push_back(sync);
                 } else {
-                    order(LeaderOrder::Request { link, request });
+                    orders.push(LeaderOrder::Request { link, request });
                 }
             }
             (FromLearner::Revalidate { session, timeout_ms }, Stage::Live) => {
-                order(LeaderOrder::Revalidate { link, session, timeout_ms });
+                orders.push(LeaderOrder::Revalidate { link, session, timeout_ms });
             }
             _ => return Err("it spoke out of turn".into()),
         }
@@ -478,11 +492,11 @@ impl<Z: Zoo> Leader<Z> {
         observer: bool,
         info: LearnerInfo,
         fx: &mut Effects,
-        order: Orders<'_>,
+        orders: &mut Orders<'_>,
     ) {
         let earlier = self.peers.iter().find(|(_, peer)| peer.sid == info.sid);
         if let Some(earlier) = earlier.map(|(link, _)| *link) {
-            self.hang_up(earlier, "it came again over another link", fx, order);
+            self.hang_up(earlier, "it came again over another link", fx, orders);
         }
         if self.mode == Mode::Electing {
             self.epoch = self.epoch.max(accepted);
@@ -514,7 +528,7 @@ impl<Z: Zoo> Leader<Z> {
     }
 
     /// Takes the steps towards leading that are due.
-    fn step(&mut self, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+    fn step(&mut self, now: Instant, fx: &mut Effects, orders: &mut Orders<'_>) {
         let next = |leader: &mut Leader<Z>, mode| {
             leader.mode = mode;
             leader.deadline = now + leader.config.init_limit;
@@ -524,7 +538,7 @@ impl<Z: Zoo> Leader<Z> {
             if !self.zoo.has(Mutation::EpochReused) {
                 self.epoch += 1;
             }
-            order(LeaderOrder::Accept { epoch: self.epoch });
+            orders.push(LeaderOrder::Accept { epoch: self.epoch });
         }
         if self.mode == Mode::Accepting && self.footing.accepted >= self.epoch {
             next(self, Mode::Agreeing);
@@ -534,30 +548,35 @@ impl<Z: Zoo> Leader<Z> {
             let agreed = |p: &Peer| matches!(p.stage, Stage::Agreed { counts: true, .. });
             if logged && self.is_quorum(true, agreed) {
                 next(self, Mode::Settling);
-                order(LeaderOrder::SetCurrent { epoch: self.epoch });
+                orders.push(LeaderOrder::SetCurrent { epoch: self.epoch });
             }
         }
-        self.step_peers(fx, order);
+        self.step_peers(fx, orders);
         if self.mode == Mode::Settling
             && self.footing.current >= self.epoch
             && self.is_quorum(true, Peer::is_settled)
         {
-            next(self, Mode::Leading);
-            order(LeaderOrder::Lead { epoch: self.epoch });
+            next(self, Mode::Applying);
+            orders.push(LeaderOrder::Lead { epoch: self.epoch });
         }
         if self.mode == Mode::Leading {
-            let (round, sync_limit) = (self.round, self.config.sync_limit);
-            for (&link, peer) in self.peers.iter_mut().filter(|(_, p)| p.stage == Stage::Ready) {
-                peer.go_live(link, now, round, fx);
-                peer.deadline = now + sync_limit;
-            }
+            self.go_live(now, fx);
+        }
+    }
+
+    /// UPTODATE to everybody who has acknowledged NEWLEADER.
+    fn go_live(&mut self, now: Instant, fx: &mut Effects) {
+        let (round, sync_limit) = (self.round, self.config.sync_limit);
+        for (&link, peer) in self.peers.iter_mut().filter(|(_, p)| p.stage == Stage::Ready) {
+            peer.go_live(link, now, round, fx);
+            peer.deadline = now + sync_limit;
         }
     }
 
     /// Has each learner take the steps that wait for this server.
-    fn step_peers(&mut self, fx: &mut Effects, order: Orders<'_>) {
-        let announced = matches!(self.mode, Mode::Agreeing | Mode::Settling | Mode::Leading);
-        let agreed = matches!(self.mode, Mode::Settling | Mode::Leading);
+    fn step_peers(&mut self, fx: &mut Effects, orders: &mut Orders<'_>) {
+        let agreed = self.mode == Mode::Settling || self.is_established();
+        let announced = self.mode == Mode::Agreeing || agreed;
         let waiting = |peer: &Peer| match peer.stage {
             Stage::Waiting => announced,
             Stage::Agreed { .. } => agreed,
@@ -571,7 +590,7 @@ impl<Z: Zoo> Leader<Z> {
             match peer.stage {
                 Stage::Agreed { last, .. } if last < before && !self.config.whole => {
                     peer.stage = Stage::Surveying { last };
-                    order(LeaderOrder::Survey { link, last });
+                    orders.push(LeaderOrder::Survey { link, last });
                 }
                 Stage::Agreed { last, .. } => self.mend(link, last, None, fx),
                 _ => {
@@ -596,7 +615,7 @@ impl<Z: Zoo> Leader<Z> {
     }
 
     /// Commits what a quorum has.
-    fn commit(&mut self, order: Orders<'_>) {
+    fn commit(&mut self, orders: &mut Orders<'_>) {
         if self.mode != Mode::Leading || self.history.last() <= self.history.committed() {
             return;
         }
@@ -610,14 +629,14 @@ impl<Z: Zoo> Leader<Z> {
         let zxid = mark.min(self.history.last());
         if zxid > self.history.committed() {
             self.history.commit(zxid);
-            order(LeaderOrder::CommitTo { zxid });
+            orders.push(LeaderOrder::CommitTo { zxid });
         }
     }
 
-    fn pull(&mut self, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+    fn pull(&mut self, now: Instant, fx: &mut Effects, orders: &mut Orders<'_>) {
         let (source, peers) = self.source(now);
         for (&link, peer) in peers {
-            peer.pull(link, source, fx, order);
+            peer.pull(link, source, fx, orders);
         }
     }
 
@@ -630,14 +649,14 @@ impl<Z: Zoo> Leader<Z> {
         (self.history.last(), self.round + 1)
     }
 
-    fn answer_syncs(&mut self, fx: &mut Effects, order: Orders<'_>) {
+    fn answer_syncs(&mut self, fx: &mut Effects, orders: &mut Orders<'_>) {
         let committed = self.history.committed();
         while let Some(&(zxid, round)) = self.syncs.front()
             && zxid <= committed
             && self.is_followed(round)
         {
             self.syncs.pop_front();
-            order(LeaderOrder::SyncAnswered);
+            orders.push(LeaderOrder::SyncAnswered);
         }
         let links: Vec<LinkId> = self.peers.keys().copied().collect();
         for link in links {

@@ -42,31 +42,34 @@ impl Replay {
         replay
     }
 
-    fn turn(&mut self, act: impl FnOnce(&mut Leader<Sound>, &mut Effects, Orders<'_>)) {
-        let (now, mut trees, mut surveys) = (Instant::ZERO, vec![], vec![]);
+    fn turn<'f>(&mut self, act: impl FnOnce(&mut Leader<Sound>, &mut Effects, &mut Orders<'f>)) {
+        let (now, mut orders) = (Instant::ZERO, Vec::new());
         let Rig { leader, fx, .. } = &mut self.rig;
-        let mut order = |order: LeaderOrder<'_>| match order {
-            LeaderOrder::FetchTree { link, .. } => trees.push(link),
-            LeaderOrder::Survey { link, .. } => surveys.push(link),
-            LeaderOrder::Gone { why, .. } => panic!("{why}"),
-            _ => {}
-        };
-        act(leader, fx, &mut order);
-        leader.flush(now, fx, &mut order);
+        act(leader, fx, &mut orders);
+        leader.flush(now, fx, &mut orders);
         self.keep();
-        for link in surveys {
-            self.rig.leader.on_survey(link, None, &mut self.rig.fx);
-            self.rig.leader.flush(now, &mut self.rig.fx, &mut |order| match order {
-                LeaderOrder::FetchTree { link, .. } => trees.push(link),
-                other => panic!("{other:?}"),
-            });
-            self.keep();
+        for order in orders {
+            self.obey(order);
         }
-        for link in trees {
-            let (zxid, bytes) = self.tree.clone();
-            self.rig.leader.on_tree(link, zxid, &bytes, true, now, &mut self.rig.fx);
-            self.rig.leader.flush(now, &mut self.rig.fx, &mut |order| panic!("{order:?}"));
-            self.keep();
+    }
+
+    fn obey(&mut self, order: LeaderOrder<'_>) {
+        let Rig { leader, fx, .. } = &mut self.rig;
+        let (now, mut orders) = (Instant::ZERO, Vec::new());
+        match order {
+            LeaderOrder::Lead { .. } => leader.serve(now, fx),
+            LeaderOrder::Survey { link, .. } => leader.on_survey(link, None, fx),
+            LeaderOrder::FetchTree { link, .. } => {
+                let (zxid, bytes) = self.tree.clone();
+                leader.on_tree(link, zxid, &bytes, true, now, fx);
+            }
+            LeaderOrder::Gone { why, .. } => panic!("{why}"),
+            _ => return,
+        }
+        leader.flush(now, fx, &mut orders);
+        self.keep();
+        for order in orders {
+            self.obey(order);
         }
     }
 
@@ -90,8 +93,8 @@ impl Replay {
     }
 
     fn frame(&mut self, link: LinkId, bytes: &[u8]) {
-        self.turn(|leader, fx, order| {
-            leader.on_frame(link, QuorumFrame::Packet(bytes), Instant::ZERO, fx, order);
+        self.turn(|leader, fx, orders| {
+            leader.on_frame(link, Frame::Packet(bytes), Instant::ZERO, fx, orders);
         });
     }
 

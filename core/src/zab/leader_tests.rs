@@ -82,15 +82,18 @@ impl<Z: Zoo> Rig<Z> {
     }
 
     /// One turn.
-    fn act(
+    fn act<'f>(
         &mut self,
-        act: impl FnOnce(&mut Leader<Z>, Instant, &mut Effects, Orders<'_>),
+        act: impl FnOnce(&mut Leader<Z>, Instant, &mut Effects, &mut Orders<'f>),
     ) -> Vec<String> {
-        let mut words = Vec::new();
-        let mut order = |order: LeaderOrder<'_>| words.push(order_words(order));
+        let mut orders = Vec::new();
         let now = Instant::from_millis(self.ms);
-        act(&mut self.leader, now, &mut self.fx, &mut order);
-        self.leader.flush(now, &mut self.fx, &mut order);
+        act(&mut self.leader, now, &mut self.fx, &mut orders);
+        self.leader.flush(now, &mut self.fx, &mut orders);
+        if orders.iter().any(|order| matches!(order, LeaderOrder::Lead { .. })) {
+            self.leader.serve(now, &mut self.fx);
+        }
+        let mut words: Vec<String> = orders.into_iter().map(order_words).collect();
         words.extend(effects(&mut self.fx, |link, bytes, words| {
             words.extend(packets(bytes).iter().map(|p| format!("{link}: {}", leader_words(p))));
         }));
@@ -99,8 +102,8 @@ impl<Z: Zoo> Rig<Z> {
 
     fn hear(&mut self, link: LinkId, said: &FromLearner<'_>) -> Vec<String> {
         let bytes = from_learner(said);
-        self.act(|leader, now, fx, order| {
-            leader.on_frame(link, QuorumFrame::Packet(&bytes), now, fx, order);
+        self.act(|leader, now, fx, orders| {
+            leader.on_frame(link, Frame::Packet(&bytes), now, fx, orders);
         })
     }
 
@@ -144,7 +147,7 @@ impl<Z: Zoo> Rig<Z> {
 
     fn at(&mut self, ms: u64) -> Vec<String> {
         self.ms = ms;
-        self.act(|leader, now, fx, order| leader.on_time(now, fx, order))
+        self.act(Leader::on_time)
     }
 
     /// Up to the first words of a learner that is equal; [`A`] is its link.
@@ -193,7 +196,7 @@ fn an_epoch_begins_with_a_quorum_and_each_step_waits_for_the_disk() {
     );
     assert_eq!(rig.ack(A, z(7, 0)), NOTHING, "currentEpoch is not durable");
     assert_eq!(rig.epochs(7, 7), ["Lead { epoch: 7 }", "2: UPTODATE"]);
-    assert!(rig.leader.is_leading());
+    assert!(rig.leader.is_established());
 }
 
 #[test]
@@ -301,7 +304,7 @@ fn an_observer_is_informed_and_has_no_say() {
         ["commit to 0x500000001", "2: COMMIT 0x500000001", "9: INFORM 0x500000001"]
     );
     assert_eq!(rig.at(500), ["2: PING 0x500000001", "9: PING 0x500000001"]);
-    rig.act(|leader, _, _, order| leader.on_link_down(A, order));
+    rig.act(|leader, _, _, orders| leader.on_link_down(A, orders));
     let words = rig.at(1000);
     assert_eq!(words[0], "step down: too few servers follow");
 }
@@ -362,7 +365,7 @@ fn an_epoch_ends_before_its_counter_does() {
     rig.leading();
     rig.leader.history.reset(z(EPOCH, LAST_COUNTER));
     rig.propose(z(EPOCH, LAST_COUNTER + 1));
-    assert!(rig.leader.is_leading());
+    assert!(rig.leader.is_established());
 }
 
 #[test]
@@ -386,16 +389,16 @@ fn a_stream_rests_when_much_is_on_its_way_and_goes_on_from_the_disk() {
         ["fetch log 2 0x500000002", "2: COMMIT 0x500000001", "2: COMMIT 0x500000002"]
     );
     let three = entry(z(EPOCH, 3));
-    let words = rig.act(|leader, now, fx, order| {
-        leader.on_log(A, z(EPOCH, 2), [(z(EPOCH, 3), &three[..])], now, fx, order);
+    let words = rig.act(|leader, now, fx, orders| {
+        leader.on_log(A, z(EPOCH, 2), [(z(EPOCH, 3), &three[..])], now, fx, orders);
     });
     assert_eq!(
         words,
         ["fetch log 2 0x500000003", "2: PROPOSAL 0x500000003", "2: COMMIT 0x500000003"]
     );
-    let words = rig.act(|leader, now, fx, order| {
+    let words = rig.act(|leader, now, fx, orders| {
         let none: [(Zxid, &[u8]); 0] = [];
-        leader.on_log(A, z(EPOCH, 3), none, now, fx, order);
+        leader.on_log(A, z(EPOCH, 3), none, now, fx, orders);
     });
     assert_eq!(words, ["2 gone: the log on disk does not hold what it lacks", "2: hang up"]);
 }
@@ -415,16 +418,16 @@ fn reading_for_b(last: Zxid) -> Rig<Sound> {
 fn the_log_on_disk_serves_or_else_a_tree() {
     let (one, two) = (entry(z(4, 1)), entry(z(4, 2)));
     let mut rig = reading_for_b(z(4, 1));
-    let words = rig.act(|leader, now, fx, order| {
-        leader.on_log(B, z(4, 1), [(z(4, 2), &two[..])], now, fx, order);
+    let words = rig.act(|leader, now, fx, orders| {
+        leader.on_log(B, z(4, 1), [(z(4, 2), &two[..])], now, fx, orders);
     });
     let diff = ["DIFF 0x400000002", "PROPOSAL 0x400000002", "COMMIT 0x400000002"];
     assert_eq!(words[..3], diff.map(|word| format!("3: {word}")));
     assert_eq!(words[3..], ["3: NEWLEADER 0x500000000"]);
 
     let mut rig = reading_for_b(z(4, 1));
-    let words = rig.act(|leader, now, fx, order| {
-        leader.on_log(B, z(4, 1), [(z(4, 3), &two[..])], now, fx, order);
+    let words = rig.act(|leader, now, fx, orders| {
+        leader.on_log(B, z(4, 1), [(z(4, 3), &two[..])], now, fx, orders);
     });
     assert_eq!(words, ["fetch tree 3 0x400000001"], "there is a hole");
     let snap = from_leader_kind(&mut rig, |leader, now, fx| {
@@ -435,8 +438,8 @@ fn the_log_on_disk_serves_or_else_a_tree() {
 
     // Its last transaction was never committed: it parts from the log on disk before that.
     let mut rig = reading_for_b(z(3, 9));
-    let words = rig.act(|leader, now, fx, order| {
-        leader.on_log(B, z(3, 7), [(z(4, 1), &one[..]), (z(4, 2), &two[..])], now, fx, order);
+    let words = rig.act(|leader, now, fx, orders| {
+        leader.on_log(B, z(3, 7), [(z(4, 1), &one[..]), (z(4, 2), &two[..])], now, fx, orders);
     });
     assert_eq!(words[..2], ["3: TRUNC 0x300000007", "3: PROPOSAL 0x400000001"]);
 
@@ -466,7 +469,9 @@ fn from_leader_kind(
     act: impl FnOnce(&mut Leader<Sound>, Instant, &mut Effects),
 ) -> Vec<i32> {
     act(&mut rig.leader, Instant::ZERO, &mut rig.fx);
-    rig.leader.flush(Instant::ZERO, &mut rig.fx, &mut |order| panic!("{order:?}"));
+    let mut orders = Vec::new();
+    rig.leader.flush(Instant::ZERO, &mut rig.fx, &mut orders);
+    assert_eq!(orders, []);
     let kinds = effects(&mut rig.fx, |_, bytes, words| words.push(format!("{}", bytes[3])));
     kinds.iter().map(|kind| kind.parse().expect("a number")).collect()
 }
@@ -481,12 +486,12 @@ fn what_no_learner_says_ends_its_link_alone() {
         rig.leading();
         rig.hear(A, &said);
         assert!(rig.leader.peers.is_empty(), "{said:?}");
-        assert!(rig.leader.is_leading());
+        assert!(rig.leader.is_established());
     }
     let mut rig = Rig::new(Sound);
     rig.leading();
-    let words = rig.act(|leader, now, fx, order| {
-        leader.on_frame(A, QuorumFrame::Packet(b"\0\0\0\x63"), now, fx, order);
+    let words = rig.act(|leader, now, fx, orders| {
+        leader.on_frame(A, Frame::Packet(b"\0\0\0\x63"), now, fx, orders);
     });
     assert_eq!(words, ["2 gone: it sent a packet that no learner sends", "2: hang up"]);
 }
@@ -517,8 +522,8 @@ proptest! {
                     leader.on_link_up(B, now);
                 }
             });
-            rig.act(|leader, now, fx, order| {
-                leader.on_frame(B, QuorumFrame::Packet(&packet), now, fx, order);
+            rig.act(|leader, now, fx, orders| {
+                leader.on_frame(B, Frame::Packet(&packet), now, fx, orders);
             });
             let acked = rig.leader.peers.get(&B).map_or(Zxid::ZERO, |peer| peer.acked);
             prop_assert!(rig.leader.history.committed() <= acked.max(z(4, 2)));

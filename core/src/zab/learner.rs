@@ -48,7 +48,6 @@ use alloc::{boxed::Box, collections::VecDeque, format, string::String, sync::Arc
 use core::time::Duration;
 
 use super::{
-    frames::QuorumFrame,
     history::History,
     orders::LearnerOrder,
     wire::{
@@ -57,7 +56,7 @@ use super::{
 };
 use crate::{
     id::{LinkId, ServerId, SessionId, Zxid},
-    io::{Effect, Effects},
+    io::{Effect, Effects, Frame},
     jute::{Reader, Record},
     time::Instant,
     txn::TxnHeader,
@@ -152,11 +151,11 @@ pub struct Learner<Z: Zoo> {
     deadline: Option<Instant>,
 }
 
-/// What a machine does with its orders.
-type Orders<'o> = &'o mut dyn FnMut(LearnerOrder<'_>);
+/// Where a machine puts its orders; they may point into the frame that led to them.
+type Orders<'f> = Vec<LearnerOrder<'f>>;
 
 impl<Z: Zoo> Learner<Z> {
-    /// Begins: `history` ends with the last transaction in the log, which may still be on its way
+    /// Begins with the leader being dialled: `history` ends with the last transaction in the log, which may still be on its way
     /// to the disk.
     pub fn start(
         zoo: Z,
@@ -164,9 +163,7 @@ impl<Z: Zoo> Learner<Z> {
         footing: Footing,
         history: History<Z>,
         now: Instant,
-        order: Orders<'_>,
     ) -> Learner<Z> {
-        order(LearnerOrder::Dial);
         Learner {
             zoo,
             mode: Mode::Dialling { tries: 1, next: None },
@@ -218,58 +215,61 @@ impl<Z: Zoo> Learner<Z> {
     }
 
     /// There is no link.
-    pub fn on_dial_failed(&mut self, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+    pub fn on_dial_failed(&mut self, now: Instant, fx: &mut Effects, orders: &mut Orders<'_>) {
         let Mode::Dialling { tries, .. } = self.mode else { return };
         let next = now + RETRY * (1 << (tries - 1));
         if tries == TRIES || self.deadline.is_some_and(|deadline| next > deadline) {
-            return self.give_up("the leader cannot be reached", fx, order);
+            return self.give_up("the leader cannot be reached", fx, orders);
         }
         self.mode = Mode::Dialling { tries, next: Some(next) };
     }
 
     /// The link is gone.
-    pub fn on_link_down(&mut self, fx: &mut Effects, order: Orders<'_>) {
+    pub fn on_link_down(&mut self, fx: &mut Effects, orders: &mut Orders<'_>) {
         self.link = None;
-        self.give_up("the leader closed the link", fx, order);
+        self.give_up("the leader closed the link", fx, orders);
     }
 
     /// Time passed.
-    pub fn on_time(&mut self, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+    pub fn on_time(&mut self, now: Instant, fx: &mut Effects, orders: &mut Orders<'_>) {
         if let Mode::Dialling { tries, next: Some(next) } = self.mode
             && next <= now
         {
             self.mode = Mode::Dialling { tries: tries + 1, next: None };
-            order(LearnerOrder::Dial);
+            orders.push(LearnerOrder::Dial);
         }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
             let limit = self.patience().as_millis();
             let why = format!("the leader was not heard of for {limit} ms");
-            self.give_up(&why, fx, order);
+            self.give_up(&why, fx, orders);
         }
     }
 
     /// The link delivered a frame.
-    pub fn on_frame(
+    pub fn on_frame<'f>(
         &mut self,
-        frame: QuorumFrame<'_>,
+        frame: Frame<'f>,
         now: Instant,
         fx: &mut Effects,
-        order: Orders<'_>,
+        orders: &mut Orders<'f>,
     ) {
         match (frame, self.mode) {
             (_, Mode::Over) => {}
-            (QuorumFrame::Packet(bytes), Mode::Replacing) => self.held.push_back(bytes.into()),
-            (QuorumFrame::Packet(bytes), _) => self.on_packet(bytes, now, fx, order),
-            (QuorumFrame::Tree { bytes, last }, Mode::Loading { zxid }) => {
+            (Frame::Packet(bytes), Mode::Replacing) => self.held.push_back(bytes.into()),
+            (Frame::Packet(bytes), _) => self.on_packet(bytes, now, fx, orders),
+            (Frame::Tree { bytes, last }, Mode::Loading { zxid }) => {
                 self.heard(now);
-                order(LearnerOrder::Tree { zxid, bytes, last });
+                orders.push(LearnerOrder::Tree { zxid, bytes, last });
                 if last {
                     self.replace(fx);
                 }
             }
-            (QuorumFrame::Tree { .. }, _) => self.give_up("a tree came unasked", fx, order),
-            (QuorumFrame::Nonsense { why }, _) => {
-                self.give_up(&format!("the leader sent nonsense: {why}"), fx, order);
+            (Frame::Tree { .. }, _) => self.give_up("a tree came unasked", fx, orders),
+            (Frame::Broken { why }, _) => {
+                self.give_up(&format!("the leader sent nonsense: {why}"), fx, orders);
+            }
+            (Frame::Word(_) | Frame::Oversized { .. } | Frame::Nonsense { .. }, _) => {
+                unreachable!("a quorum port's framing machine cuts packets and trees")
             }
         }
     }
@@ -281,22 +281,34 @@ impl<Z: Zoo> Learner<Z> {
         current: u32,
         now: Instant,
         fx: &mut Effects,
-        order: Orders<'_>,
+        orders: &mut Orders<'_>,
     ) {
         (self.footing.accepted, self.footing.current) = (accepted, current);
-        self.go_on(now, fx, order);
+        self.go_on(now, fx, orders);
     }
 
     /// Everything up to a transaction is durable in the log.
-    pub fn on_durable(&mut self, zxid: Zxid, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+    pub fn on_durable(
+        &mut self,
+        zxid: Zxid,
+        now: Instant,
+        fx: &mut Effects,
+        orders: &mut Orders<'_>,
+    ) {
         if self.mode != Mode::Replacing {
             self.footing.durable = zxid;
-            self.go_on(now, fx, order);
+            self.go_on(now, fx, orders);
         }
     }
 
     /// Tree and log are what the leader wanted: they end with this transaction, durably.
-    pub fn on_replaced(&mut self, last: Zxid, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+    /// Gives the packets that came meanwhile, to be given to [`Learner::on_frame`] now.
+    pub fn on_replaced(
+        &mut self,
+        last: Zxid,
+        now: Instant,
+        fx: &mut Effects,
+    ) -> VecDeque<Box<[u8]>> {
         assert_eq!(self.mode, Mode::Replacing, "nothing else was ordered");
         self.footing.durable = last;
         self.mode = Mode::Catching;
@@ -304,9 +316,7 @@ impl<Z: Zoo> Learner<Z> {
             fx.push(Effect::Resume { link });
         }
         self.heard(now);
-        while let Some(packet) = self.held.pop_front() {
-            self.on_packet(&packet, now, fx, order);
-        }
+        core::mem::take(&mut self.held)
     }
 
     /// Answers a PING with the sessions heard of, and their timeouts in milliseconds.
@@ -336,7 +346,7 @@ impl<Z: Zoo> Learner<Z> {
     }
 
     /// Ends it: hangs up, and has the owner elect.
-    pub fn give_up(&mut self, why: &str, fx: &mut Effects, order: Orders<'_>) {
+    pub fn give_up(&mut self, why: &str, fx: &mut Effects, orders: &mut Orders<'_>) {
         if self.mode == Mode::Over {
             return;
         }
@@ -346,7 +356,7 @@ impl<Z: Zoo> Learner<Z> {
         if let Some(link) = self.link {
             fx.push(Effect::HangUp { link });
         }
-        order(LearnerOrder::StepDown { why: why.into() });
+        orders.push(LearnerOrder::StepDown { why: why.into() });
     }
 
     fn say(&self, what: &FromLearner<'_>, fx: &mut Effects) {
@@ -375,20 +385,26 @@ impl<Z: Zoo> Learner<Z> {
         self.deadline = (!waits_for_us).then_some(now + self.patience());
     }
 
-    fn on_packet(&mut self, bytes: &[u8], now: Instant, fx: &mut Effects, order: Orders<'_>) {
+    fn on_packet<'f>(
+        &mut self,
+        bytes: &'f [u8],
+        now: Instant,
+        fx: &mut Effects,
+        orders: &mut Orders<'f>,
+    ) {
         let read = QuorumPacket::decode(&mut Reader::new(bytes));
         let Ok(said) = read.as_ref().map_err(|e| *e).and_then(FromLeader::read) else {
-            return self.give_up("the leader sent a packet that no leader sends", fx, order);
+            return self.give_up("the leader sent a packet that no leader sends", fx, orders);
         };
         let done = match (said, self.mode) {
             (_, Mode::Over) => return,
-            (FromLeader::LeaderInfo { zxid }, Mode::Greeting) => self.promise(zxid, order),
+            (FromLeader::LeaderInfo { zxid }, Mode::Greeting) => self.promise(zxid, orders),
             (FromLeader::Diff { .. }, Mode::Choosing) => {
                 self.history.commit(self.history.last());
                 self.mode = Mode::Catching;
                 Ok(())
             }
-            (FromLeader::Trunc { zxid }, Mode::Choosing) => self.truncate(zxid, fx, order),
+            (FromLeader::Trunc { zxid }, Mode::Choosing) => self.truncate(zxid, fx, orders),
             (FromLeader::Snap { zxid }, Mode::Choosing) if self.is_possible(zxid) => {
                 self.mode = Mode::Loading { zxid };
                 Ok(())
@@ -406,24 +422,24 @@ impl<Z: Zoo> Learner<Z> {
                 self.settle(zxid)
             }
             (FromLeader::UpToDate, Mode::Waiting) => {
-                self.serve(fx, order);
+                self.serve(fx, orders);
                 Ok(())
             }
-            (FromLeader::Proposal { zxid, entry }, _) => self.append(zxid, entry, order),
-            (FromLeader::Commit { zxid, .. }, _) => self.commit(zxid, order),
-            (FromLeader::Inform { zxid, entry, .. }, _) => self.inform(zxid, entry, order),
+            (FromLeader::Proposal { zxid, entry }, _) => self.append(zxid, entry, orders),
+            (FromLeader::Commit { zxid, .. }, _) => self.commit(zxid, orders),
+            (FromLeader::Inform { zxid, entry, .. }, _) => self.inform(zxid, entry, orders),
             (FromLeader::Ping { zxid }, Mode::Following) => {
-                order(LearnerOrder::Pong { zxid });
+                orders.push(LearnerOrder::Pong { zxid });
                 Ok(())
             }
             // Before, Java's leader takes nothing but the ACK that it waits for.
             (FromLeader::Ping { .. }, _) => Ok(()),
             (FromLeader::Revalidated { session, valid }, Mode::Following) => {
-                order(LearnerOrder::Revalidated { session, valid });
+                orders.push(LearnerOrder::Revalidated { session, valid });
                 Ok(())
             }
             (FromLeader::Sync, Mode::Following) => {
-                order(LearnerOrder::SyncAnswered);
+                orders.push(LearnerOrder::SyncAnswered);
                 Ok(())
             }
             _ => Err(misfit(&said)),
@@ -431,21 +447,21 @@ impl<Z: Zoo> Learner<Z> {
         match done {
             Ok(()) => {
                 self.heard(now);
-                self.go_on(now, fx, order);
+                self.go_on(now, fx, orders);
             }
-            Err(why) => self.give_up(&why, fx, order),
+            Err(why) => self.give_up(&why, fx, orders),
         }
     }
 
     /// What waits for this server's own disk goes on, if that is ready.
-    fn go_on(&mut self, now: Instant, fx: &mut Effects, order: Orders<'_>) {
+    fn go_on(&mut self, now: Instant, fx: &mut Effects, orders: &mut Orders<'_>) {
         match self.mode {
             Mode::Promising { again } => self.ack_epoch(again, now, fx),
             Mode::Settling { through, ordered } => {
                 if self.zoo.has(Mutation::ProposalsAckedEarly) {
                     self.ack(fx);
                 }
-                self.ack_new_leader(through, ordered, now, fx, order);
+                self.ack_new_leader(through, ordered, now, fx, orders);
             }
             Mode::Following => self.ack(fx),
             _ => {}
@@ -453,7 +469,7 @@ impl<Z: Zoo> Learner<Z> {
     }
 
     /// LEADERINFO: promises never to follow an earlier leader.
-    fn promise(&mut self, zxid: Zxid, order: Orders<'_>) -> Result<(), String> {
+    fn promise(&mut self, zxid: Zxid, orders: &mut Orders<'_>) -> Result<(), String> {
         let (epoch, accepted) = (zxid.epoch(), self.footing.accepted);
         if epoch < accepted || epoch > i32::MAX as u32 {
             return Err(format!("the leader's epoch is {epoch}, and {accepted} was accepted"));
@@ -461,7 +477,7 @@ impl<Z: Zoo> Learner<Z> {
         self.epoch = epoch;
         self.mode = Mode::Promising { again: epoch == accepted };
         if epoch > accepted {
-            order(LearnerOrder::Accept { epoch });
+            orders.push(LearnerOrder::Accept { epoch });
         }
         Ok(())
     }
@@ -483,13 +499,18 @@ impl<Z: Zoo> Learner<Z> {
     }
 
     /// TRUNC: what is logged here beyond a transaction was never committed.
-    fn truncate(&mut self, to: Zxid, fx: &mut Effects, order: Orders<'_>) -> Result<(), String> {
+    fn truncate(
+        &mut self,
+        to: Zxid,
+        fx: &mut Effects,
+        orders: &mut Orders<'_>,
+    ) -> Result<(), String> {
         let last = self.history.last();
         if to > last || to < Zxid::ZERO {
             return Err(format!("the leader wants the log cut at {to}, and it ends with {last}"));
         }
         self.history.reset(to);
-        order(LearnerOrder::Truncate { to });
+        orders.push(LearnerOrder::Truncate { to });
         self.replace(fx);
         Ok(())
     }
@@ -507,7 +528,12 @@ impl<Z: Zoo> Learner<Z> {
         }
     }
 
-    fn append(&mut self, zxid: Zxid, entry: &[u8], order: Orders<'_>) -> Result<(), String> {
+    fn append<'f>(
+        &mut self,
+        zxid: Zxid,
+        entry: &'f [u8],
+        orders: &mut Orders<'f>,
+    ) -> Result<(), String> {
         let last = self.history.last();
         if zxid <= self.in_tree || zxid == last && self.mode == Mode::Following {
             return Ok(());
@@ -523,14 +549,14 @@ impl<Z: Zoo> Learner<Z> {
         if !self.config.observer {
             self.unacked.push_back(zxid);
         }
-        order(LearnerOrder::Append { zxid, entry });
+        orders.push(LearnerOrder::Append { zxid, entry });
         if self.zoo.has(Mutation::AppliesProposals) {
-            order(LearnerOrder::CommitTo { zxid });
+            orders.push(LearnerOrder::CommitTo { zxid });
         }
         Ok(())
     }
 
-    fn commit(&mut self, zxid: Zxid, order: Orders<'_>) -> Result<(), String> {
+    fn commit(&mut self, zxid: Zxid, orders: &mut Orders<'_>) -> Result<(), String> {
         let joining = matches!(self.mode, Mode::Settling { .. } | Mode::Waiting);
         let again = zxid == self.history.committed() && self.mode == Mode::Following;
         if zxid <= self.in_tree || again || joining && self.zoo.has(Mutation::JoinerDropsCommits) {
@@ -543,17 +569,22 @@ impl<Z: Zoo> Learner<Z> {
         }
         self.history.commit(zxid);
         if self.mode == Mode::Following {
-            order(LearnerOrder::CommitTo { zxid });
+            orders.push(LearnerOrder::CommitTo { zxid });
         }
         Ok(())
     }
 
-    fn inform(&mut self, zxid: Zxid, entry: &[u8], order: Orders<'_>) -> Result<(), String> {
+    fn inform<'f>(
+        &mut self,
+        zxid: Zxid,
+        entry: &'f [u8],
+        orders: &mut Orders<'f>,
+    ) -> Result<(), String> {
         // While it joined, the transaction may have been proposed to it.
         if zxid > self.history.last() {
-            self.append(zxid, entry, order)?;
+            self.append(zxid, entry, orders)?;
         }
-        self.commit(zxid, order)
+        self.commit(zxid, orders)
     }
 
     /// NEWLEADER: with what has come, this server's history is the leader's.
@@ -573,7 +604,7 @@ impl<Z: Zoo> Learner<Z> {
         ordered: bool,
         now: Instant,
         fx: &mut Effects,
-        order: Orders<'_>,
+        orders: &mut Orders<'_>,
     ) {
         let logged =
             self.footing.durable >= through || self.zoo.has(Mutation::NewLeaderAckedBeforeLog);
@@ -581,7 +612,7 @@ impl<Z: Zoo> Learner<Z> {
         if self.footing.current != epoch {
             if !ordered && (logged || self.zoo.has(Mutation::EpochBeforeLog)) {
                 self.mode = Mode::Settling { through, ordered: true };
-                order(LearnerOrder::SetCurrent { epoch });
+                orders.push(LearnerOrder::SetCurrent { epoch });
             }
             return;
         }
@@ -593,11 +624,11 @@ impl<Z: Zoo> Learner<Z> {
     }
 
     /// UPTODATE: a quorum follows this leader.
-    fn serve(&mut self, fx: &mut Effects, order: Orders<'_>) {
+    fn serve(&mut self, fx: &mut Effects, orders: &mut Orders<'_>) {
         self.say(&FromLearner::Ack { zxid: Zxid::new(self.epoch, 0) }, fx);
         self.mode = Mode::Following;
-        order(LearnerOrder::CommitTo { zxid: self.history.committed() });
-        order(LearnerOrder::Serve { old_leader: self.old_leader });
+        orders.push(LearnerOrder::CommitTo { zxid: self.history.committed() });
+        orders.push(LearnerOrder::Serve { old_leader: self.old_leader });
     }
 
     /// Acknowledges what is durable by now.

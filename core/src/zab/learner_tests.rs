@@ -2,8 +2,6 @@
 //! The learner's machine: each phase with its exact effects, each bug shown, and recorded leaders
 //! of Java's.
 
-use alloc::vec;
-
 use proptest::prelude::*;
 
 use super::{
@@ -48,7 +46,6 @@ fn config() -> LearnerConfig {
 struct Rig<Z: Zoo> {
     learner: Learner<Z>,
     fx: Effects,
-    orders: Vec<String>,
     ms: u64,
 }
 
@@ -70,22 +67,18 @@ impl<Z: Zoo> Rig<Z> {
     }
 
     fn with(zoo: Z, config: LearnerConfig, footing: Footing, last: Zxid) -> Rig<Z> {
-        let mut orders = Vec::new();
         let history = History::new(zoo, 2, last);
-        let mut order = |order: LearnerOrder<'_>| orders.push(order_words(order));
-        let learner = Learner::start(zoo, config, footing, history, Instant::ZERO, &mut order);
-        assert_eq!(orders, ["Dial"]);
-        Rig { learner, fx: Effects::new(), orders: vec![], ms: 0 }
+        let learner = Learner::start(zoo, config, footing, history, Instant::ZERO);
+        Rig { learner, fx: Effects::new(), ms: 0 }
     }
 
-    fn act(
+    fn act<'f>(
         &mut self,
-        act: impl FnOnce(&mut Learner<Z>, Instant, &mut Effects, Orders<'_>),
+        act: impl FnOnce(&mut Learner<Z>, Instant, &mut Effects, &mut Orders<'f>),
     ) -> Vec<String> {
-        let orders = &mut self.orders;
-        let mut order = |order: LearnerOrder<'_>| orders.push(order_words(order));
-        act(&mut self.learner, Instant::from_millis(self.ms), &mut self.fx, &mut order);
-        let mut words = core::mem::take(&mut self.orders);
+        let mut orders = Vec::new();
+        act(&mut self.learner, Instant::from_millis(self.ms), &mut self.fx, &mut orders);
+        let mut words: Vec<String> = orders.into_iter().map(order_words).collect();
         words.extend(effects(&mut self.fx, |_, bytes, words| {
             words.extend(packets(bytes).into_iter().map(learner_words));
         }));
@@ -98,11 +91,11 @@ impl<Z: Zoo> Rig<Z> {
 
     fn hear(&mut self, said: FromLeader<'_>) -> Vec<String> {
         let bytes = from_leader(&said);
-        self.frame(QuorumFrame::Packet(&bytes))
+        self.frame(Frame::Packet(&bytes))
     }
 
-    fn frame(&mut self, frame: QuorumFrame<'_>) -> Vec<String> {
-        self.act(|learner, now, fx, order| learner.on_frame(frame, now, fx, order))
+    fn frame(&mut self, frame: Frame<'_>) -> Vec<String> {
+        self.act(|learner, now, fx, orders| learner.on_frame(frame, now, fx, orders))
     }
 
     fn propose(&mut self, zxid: Zxid) -> Vec<String> {
@@ -114,16 +107,25 @@ impl<Z: Zoo> Rig<Z> {
     }
 
     fn epochs(&mut self, accepted: u32, current: u32) -> Vec<String> {
-        self.act(|learner, now, fx, order| learner.on_epochs(accepted, current, now, fx, order))
+        self.act(|learner, now, fx, orders| learner.on_epochs(accepted, current, now, fx, orders))
     }
 
     fn durable(&mut self, zxid: Zxid) -> Vec<String> {
-        self.act(|learner, now, fx, order| learner.on_durable(zxid, now, fx, order))
+        self.act(|learner, now, fx, orders| learner.on_durable(zxid, now, fx, orders))
+    }
+
+    fn replaced(&mut self, last: Zxid) -> Vec<String> {
+        let mut held = VecDeque::new();
+        let mut words = self.act(|learner, now, fx, _| held = learner.on_replaced(last, now, fx));
+        for packet in held {
+            words.extend(self.frame(Frame::Packet(&packet)));
+        }
+        words
     }
 
     fn at(&mut self, ms: u64) -> Vec<String> {
         self.ms = ms;
-        self.act(|learner, now, fx, order| learner.on_time(now, fx, order))
+        self.act(Learner::on_time)
     }
 
     /// Up to the choice of what it gets.
@@ -289,7 +291,7 @@ fn words_that_do_not_fit_end_it() {
     }
     let mut rig = Rig::new(Sound);
     rig.promised();
-    assert!(stepped_down(rig.frame(QuorumFrame::Packet(b"\0\0\0\x63"))));
+    assert!(stepped_down(rig.frame(Frame::Packet(b"\0\0\0\x63"))));
     assert_eq!(rig.hear(FromLeader::UpToDate), NOTHING, "it is over");
 }
 
@@ -301,8 +303,8 @@ fn a_log_is_cut_before_anything_else_is_heard() {
     assert_eq!(words, ["Truncate { to: Zxid(17179869185) }", "1: pause"]);
     assert_eq!(rig.propose(z(EPOCH, 1)), NOTHING, "it was read before the link paused");
     assert_eq!(rig.durable(z(4, 2)), NOTHING, "an earlier role's");
-    let words = rig.act(|learner, now, fx, order| learner.on_replaced(z(4, 1), now, fx, order));
-    assert_eq!(words, ["append 0x500000001", "1: resume"]);
+    let words = rig.replaced(z(4, 1));
+    assert_eq!(words, ["1: resume", "append 0x500000001"]);
     rig.commit(z(EPOCH, 1));
     assert_eq!(rig.new_leader(), NOTHING);
     assert_eq!(rig.durable(z(EPOCH, 1)), ["SetCurrent { epoch: 5 }"]);
@@ -313,11 +315,11 @@ fn a_tree_replaces_everything_and_what_it_holds_is_passed_over() {
     let mut rig = Rig::new(Sound);
     rig.promised();
     assert_eq!(rig.hear(FromLeader::Snap { zxid: z(EPOCH, 2) }), NOTHING);
-    let words = rig.frame(QuorumFrame::Tree { bytes: b"abc", last: false });
+    let words = rig.frame(Frame::Tree { bytes: b"abc", last: false });
     assert_eq!(words, ["tree 0x500000002 3 false"]);
-    let words = rig.frame(QuorumFrame::Tree { bytes: b"d", last: true });
+    let words = rig.frame(Frame::Tree { bytes: b"d", last: true });
     assert_eq!(words, ["tree 0x500000002 1 true", "1: pause"]);
-    let words = rig.act(|l, now, fx, order| l.on_replaced(z(EPOCH, 2), now, fx, order));
+    let words = rig.replaced(z(EPOCH, 2));
     assert_eq!(words, ["1: resume"]);
     assert_eq!(rig.propose(z(EPOCH, 2)), NOTHING);
     assert_eq!(rig.commit(z(EPOCH, 2)), NOTHING);
@@ -374,12 +376,12 @@ fn sessions_syncs_and_writes_travel() {
 fn a_leader_that_cannot_be_reached_is_dialled_six_times() {
     let mut rig = Rig::new(Sound);
     for pause in [100, 200, 400, 800, 1600] {
-        assert_eq!(rig.act(|l, now, fx, order| l.on_dial_failed(now, fx, order)), NOTHING);
+        assert_eq!(rig.act(Learner::on_dial_failed), NOTHING);
         let next = rig.learner.poll_timeout().expect("a retry").millis();
         assert_eq!(next, rig.ms + pause);
         assert_eq!(rig.at(next), ["Dial"]);
     }
-    let words = rig.act(|l, now, fx, order| l.on_dial_failed(now, fx, order));
+    let words = rig.act(Learner::on_dial_failed);
     assert_eq!(words, ["step down: the leader cannot be reached"]);
     assert_eq!(rig.learner.poll_timeout(), None);
 }
@@ -423,15 +425,15 @@ proptest! {
             _ => rig.following(),
         }
         for packet in packets {
-            rig.frame(QuorumFrame::Packet(&packet));
+            rig.frame(Frame::Packet(&packet));
             let last = rig.learner.history.last();
             prop_assert!(rig.learner.history.committed() <= last);
             rig.durable(last);
             rig.epochs(rig.learner.epoch.max(4), 4);
             if rig.learner.mode == Mode::Replacing {
-                rig.act(|learner, now, fx, order| learner.on_replaced(last, now, fx, order));
+                rig.replaced(last);
             }
-            rig.frame(QuorumFrame::Tree { bytes: b"", last: true });
+            rig.frame(Frame::Tree { bytes: b"", last: true });
         }
     }
 }
@@ -475,7 +477,6 @@ fn replay(text: &str) -> (Vec<u8>, Vec<u8>, Owner) {
         footing,
         History::new(Sound, 500, footing.durable),
         Instant::ZERO,
-        &mut |_| {},
     );
     let (mut fx, mut ours, mut owner) = (Effects::new(), Vec::new(), Owner::default());
     learner.on_link_up(LINK, Instant::ZERO, &mut fx);
@@ -486,10 +487,9 @@ fn replay(text: &str) -> (Vec<u8>, Vec<u8>, Owner) {
         } else {
             framer.push(&bytes, |frame| {
                 let mut orders = Vec::new();
-                let now = Instant::ZERO;
-                let mut order = |order: LearnerOrder<'_>| owner.take(&order, &mut orders);
-                learner.on_frame(frame, now, &mut fx, &mut order);
-                owner.work(&mut learner, orders, &mut fx);
+                learner.on_frame(frame, Instant::ZERO, &mut fx, &mut orders);
+                let work = owner.take(&orders);
+                owner.work(&mut learner, work, &mut fx);
             });
         }
         let list = fx.take_list();
@@ -528,7 +528,15 @@ enum Work {
 }
 
 impl Owner {
-    fn take(&mut self, order: &LearnerOrder<'_>, work: &mut Vec<Work>) {
+    fn take(&mut self, orders: &[LearnerOrder<'_>]) -> Vec<Work> {
+        let mut work = Vec::new();
+        for order in orders {
+            self.take_one(order, &mut work);
+        }
+        work
+    }
+
+    fn take_one(&mut self, order: &LearnerOrder<'_>, work: &mut Vec<Work>) {
         match *order {
             LearnerOrder::Accept { epoch } => {
                 work.push(Work::Epochs { accepted: Some(epoch), current: None });
@@ -552,21 +560,23 @@ impl Owner {
 
     fn work(&mut self, learner: &mut Learner<Sound>, work: Vec<Work>, fx: &mut Effects) {
         for work in work {
-            let mut more = Vec::new();
+            let mut orders = Vec::new();
             let now = Instant::ZERO;
             let footing = learner.footing;
-            let mut order = |order: LearnerOrder<'_>| self.take(&order, &mut more);
             match work {
                 Work::Epochs { accepted, current } => learner.on_epochs(
                     accepted.unwrap_or(footing.accepted),
                     current.unwrap_or(footing.current),
                     now,
                     fx,
-                    &mut order,
+                    &mut orders,
                 ),
-                Work::Replaced(zxid) => learner.on_replaced(zxid, now, fx, &mut order),
-                Work::Durable(zxid) => learner.on_durable(zxid, now, fx, &mut order),
+                Work::Replaced(zxid) => {
+                    assert!(learner.on_replaced(zxid, now, fx).is_empty(), "it took no time");
+                }
+                Work::Durable(zxid) => learner.on_durable(zxid, now, fx, &mut orders),
             }
+            let more = self.take(&orders);
             self.work(learner, more, fx);
         }
     }

@@ -16,7 +16,7 @@ mod peer;
 mod test_words;
 pub mod wire;
 
-pub use frames::{QuorumFrame, QuorumFramer};
+pub use frames::QuorumFramer;
 pub use history::{DiskLog, History, Remedy, Standing};
 pub use leader::{Leader, LeaderConfig};
 pub use learner::{Footing, Learner, LearnerConfig};

@@ -93,8 +93,8 @@ pub enum LeaderOrder<'a> {
         /// The new epoch.
         epoch: u32,
     },
-    /// This server leads: everything in its log is history. Apply it, serve, and bring each
-    /// transaction to [`Leader::propose`].
+    /// This server leads: everything in its log is history. Apply it, then call [`Leader::serve`],
+    /// serve, and bring each transaction to [`Leader::propose`].
     Lead {
         /// The new epoch.
         epoch: u32,
@@ -133,7 +133,7 @@ pub enum LeaderOrder<'a> {
         /// The learner.
         link: LinkId,
         /// Why, for people.
-        why: &'a str,
+        why: String,
     },
     /// Order a client's request.
     Request {

@@ -17,7 +17,7 @@
 //! transaction in order, so a joiner misses none (ZAB's third phase; Java copies lists under a
 //! lock).
 
-use alloc::{collections::VecDeque, string::String};
+use alloc::{collections::VecDeque, string::String, vec::Vec};
 
 use super::{
     history::{History, Remedy},
@@ -243,13 +243,13 @@ impl Peer {
         link: LinkId,
         source: Source<'_, Z>,
         fx: &mut Effects,
-        order: &mut dyn FnMut(LeaderOrder<'_>),
+        orders: &mut Vec<LeaderOrder<'_>>,
     ) {
         while self.in_flight < WINDOW && !self.fetching {
             match self.stage {
                 Stage::Loading { least, .. } => {
                     self.fetching = true;
-                    return order(LeaderOrder::FetchTree { link, least });
+                    return orders.push(LeaderOrder::FetchTree { link, least });
                 }
                 Stage::Catching { target, opened: true } if self.sent >= target => {
                     let zxid = Zxid::new(source.epoch, 0);
@@ -262,7 +262,7 @@ impl Peer {
                     return;
                 }
                 Stage::Catching { .. } | Stage::Settling { .. } | Stage::Ready | Stage::Live => {
-                    if !self.next(link, source, fx, order) {
+                    if !self.next(link, source, fx, orders) {
                         return;
                     }
                 }
@@ -277,7 +277,7 @@ impl Peer {
         link: LinkId,
         source: Source<'_, Z>,
         fx: &mut Effects,
-        order: &mut dyn FnMut(LeaderOrder<'_>),
+        orders: &mut Vec<LeaderOrder<'_>>,
     ) -> bool {
         let history = source.history;
         let next = match self.told {
@@ -295,7 +295,7 @@ impl Peer {
         }
         if self.sent < history.before() {
             self.fetching = true;
-            order(LeaderOrder::FetchLog { link, after: self.sent });
+            orders.push(LeaderOrder::FetchLog { link, after: self.sent });
             return false;
         }
         match history.after(self.sent) {

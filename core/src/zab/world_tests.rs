@@ -19,13 +19,12 @@ use core::time::Duration;
 
 use super::{
     Footing, History, Leader, LeaderConfig, LeaderOrder, Learner, LearnerConfig, LearnerOrder,
-    QuorumFrame,
     test_words::{bugs, entry, packets},
     wire::kind,
 };
 use crate::{
     id::{LinkId, ServerId, Zxid},
-    io::{Effect, Effects},
+    io::{Effect, Effects, Frame},
     jute::Record,
     quorum::Quorum,
     time::Instant,
@@ -233,7 +232,7 @@ impl<Z: Zoo> World<Z> {
             init_limit: Duration::from_millis(2000),
             sync_limit: Duration::from_millis(1000),
         };
-        let learner = Learner::start(self.zoo, config, footing, history, self.now(), &mut |_| {});
+        let learner = Learner::start(self.zoo, config, footing, history, self.now());
         self.servers[at].role = Role::Learning(learner, leader, None);
         self.dial(at)
     }
@@ -250,9 +249,9 @@ impl<Z: Zoo> World<Z> {
             self.links.insert(name.0, Link { learner: at, leader, up, down, tree: vec![] });
             self.leader(leader, |leader, now, _, _| leader.on_link_up(name, now))?;
         }
-        self.learner(at, |learner, now, fx, order| match there {
+        self.learner(at, |learner, now, fx, orders| match there {
             true => learner.on_link_up(name, now, fx),
-            false => learner.on_dial_failed(now, fx, order),
+            false => learner.on_dial_failed(now, fx, orders),
         })
     }
 
@@ -261,37 +260,21 @@ impl<Z: Zoo> World<Z> {
     }
 
     /// A turn of a leader, and what follows.
-    fn leader(
+    fn leader<'f>(
         &mut self,
         at: usize,
-        act: impl FnOnce(&mut Leader<Z>, Instant, &mut Effects, &mut dyn FnMut(LeaderOrder<'_>)),
+        act: impl FnOnce(&mut Leader<Z>, Instant, &mut Effects, &mut Vec<LeaderOrder<'f>>),
     ) -> Result<(), String> {
         let now = self.now();
         let Role::Leading(leader, _) = &mut self.servers[at].role else { return Ok(()) };
-        let (mut fx, mut todo) = (Effects::new(), Vec::new());
-        let mut order = |order: LeaderOrder<'_>| match order {
-            LeaderOrder::Gone { .. } | LeaderOrder::Touch { .. } => {}
-            LeaderOrder::Accept { epoch } => todo.push(LeaderOrder::Accept { epoch }),
-            LeaderOrder::SetCurrent { epoch } => todo.push(LeaderOrder::SetCurrent { epoch }),
-            LeaderOrder::Lead { epoch } => todo.push(LeaderOrder::Lead { epoch }),
-            LeaderOrder::CommitTo { zxid } => todo.push(LeaderOrder::CommitTo { zxid }),
-            LeaderOrder::Survey { link, last } => todo.push(LeaderOrder::Survey { link, last }),
-            LeaderOrder::FetchTree { link, least } => {
-                todo.push(LeaderOrder::FetchTree { link, least });
-            }
-            LeaderOrder::FetchLog { link, after } => {
-                todo.push(LeaderOrder::FetchLog { link, after });
-            }
-            LeaderOrder::StepDown { why } => todo.push(LeaderOrder::StepDown { why }),
-            other => panic!("{other:?}: there are no clients"),
-        };
-        act(leader, now, &mut fx, &mut order);
-        leader.flush(now, &mut fx, &mut order);
+        let (mut fx, mut orders) = (Effects::new(), Vec::new());
+        act(leader, now, &mut fx, &mut orders);
+        leader.flush(now, &mut fx, &mut orders);
         self.send(&mut fx, true)?;
-        todo.into_iter().try_for_each(|order| self.obey_leader(at, order))
+        orders.into_iter().try_for_each(|order| self.obey_leader(at, order))
     }
 
-    fn obey_leader(&mut self, at: usize, order: LeaderOrder<'static>) -> Result<(), String> {
+    fn obey_leader(&mut self, at: usize, order: LeaderOrder<'_>) -> Result<(), String> {
         // The log behind the newest snapshot may be too long, or gone.
         let usable = self.draw(2) == 0;
         let server = &mut self.servers[at];
@@ -305,6 +288,7 @@ impl<Z: Zoo> World<Z> {
                 }
                 let log = self.servers[at].view();
                 self.committed(&log, "a new leader")?;
+                return self.leader(at, |leader, now, fx, _| leader.serve(now, fx));
             }
             LeaderOrder::CommitTo { zxid } => {
                 if let Role::Leading(_, committed) = &mut server.role {
@@ -325,7 +309,7 @@ impl<Z: Zoo> World<Z> {
                 let next = log.iter().filter(|(zxid, _)| *zxid > after).take(2);
                 let next = next.map(|(zxid, entry)| (*zxid, &entry[..]));
                 return self
-                    .leader(at, |l, now, fx, order| l.on_log(link, after, next, now, fx, order));
+                    .leader(at, |l, now, fx, orders| l.on_log(link, after, next, now, fx, orders));
             }
             LeaderOrder::FetchTree { link, least } => {
                 self.fetches.push((at, link, least));
@@ -352,10 +336,10 @@ impl<Z: Zoo> World<Z> {
     }
 
     /// A turn of a learner, and what follows.
-    fn learner(
+    fn learner<'f>(
         &mut self,
         at: usize,
-        act: impl FnOnce(&mut Learner<Z>, Instant, &mut Effects, &mut dyn FnMut(LearnerOrder<'_>)),
+        act: impl FnOnce(&mut Learner<Z>, Instant, &mut Effects, &mut Vec<LearnerOrder<'f>>),
     ) -> Result<(), String> {
         let now = self.now();
         let Role::Learning(learner, _, link) = &mut self.servers[at].role else { return Ok(()) };
@@ -363,7 +347,9 @@ impl<Z: Zoo> World<Z> {
         let (mut fx, mut pongs) = (Effects::new(), Vec::new());
         let (mut ops, mut epochs) = (Vec::new(), Vec::new());
         let (mut commit, mut dial, mut over) = (None, false, false);
-        act(learner, now, &mut fx, &mut |order| match order {
+        let mut orders = Vec::new();
+        act(learner, now, &mut fx, &mut orders);
+        orders.into_iter().for_each(|order| match order {
             LearnerOrder::Dial => dial = true,
             LearnerOrder::Accept { epoch } => epochs.push(Op::Accept(epoch)),
             LearnerOrder::SetCurrent { epoch } => epochs.push(Op::Current(epoch)),
@@ -445,10 +431,10 @@ impl<Z: Zoo> World<Z> {
 
     fn hang_up(&mut self, link: u64) -> Result<(), String> {
         let Some(Link { learner, leader, .. }) = self.links.remove(&link) else { return Ok(()) };
-        self.leader(leader, |leader, _, _, order| leader.on_link_down(LinkId(link), order))?;
+        self.leader(leader, |leader, _, _, orders| leader.on_link_down(LinkId(link), orders))?;
         let ours = matches!(self.servers[learner].role, Role::Learning(_, _, Some(l)) if l == link);
         if ours {
-            self.learner(learner, |l, _, fx, order| l.on_link_down(fx, order))
+            self.learner(learner, |l, _, fx, orders| l.on_link_down(fx, orders))
         } else {
             Ok(())
         }
@@ -464,17 +450,17 @@ impl<Z: Zoo> World<Z> {
         let (learner, leader) = (link.learner, link.leader);
         let queue = if up { &mut link.up } else { &mut link.down };
         let Some(bytes) = queue.pop_front() else { return Ok(()) };
-        let frame = QuorumFrame::Packet(&bytes);
+        let frame = Frame::Packet(&bytes);
         if up {
-            return self.leader(leader, |leader, now, fx, order| {
-                leader.on_frame(LinkId(name), frame, now, fx, order);
+            return self.leader(leader, |leader, now, fx, orders| {
+                leader.on_frame(LinkId(name), frame, now, fx, orders);
             });
         }
-        self.learner(learner, |learner, now, fx, order| learner.on_frame(frame, now, fx, order))?;
+        self.learner(learner, |learner, now, fx, orders| learner.on_frame(frame, now, fx, orders))?;
         if bytes.starts_with(&kind::SNAP.to_be_bytes()) {
-            let tree = QuorumFrame::Tree { bytes: &[], last: true };
-            self.learner(learner, |learner, now, fx, order| {
-                learner.on_frame(tree, now, fx, order);
+            let tree = Frame::Tree { bytes: &[], last: true };
+            self.learner(learner, |learner, now, fx, orders| {
+                learner.on_frame(tree, now, fx, orders);
             })?;
         }
         Ok(())
@@ -517,10 +503,19 @@ impl<Z: Zoo> World<Z> {
             false => leader.on_durable(durable),
         })?;
         self.fetch_trees(at)?;
-        self.learner(at, |learner, now, fx, order| match replaced {
-            Some(last) => learner.on_replaced(last, now, fx, order),
-            None if epochs => learner.on_epochs(accepted, current, now, fx, order),
-            None => learner.on_durable(durable, now, fx, order),
+        if let Some(last) = replaced {
+            let mut held = VecDeque::new();
+            self.learner(at, |learner, now, fx, _| held = learner.on_replaced(last, now, fx))?;
+            return held.iter().try_for_each(|packet| {
+                let frame = Frame::Packet(packet);
+                self.learner(at, |learner, now, fx, orders| {
+                    learner.on_frame(frame, now, fx, orders);
+                })
+            });
+        }
+        self.learner(at, |learner, now, fx, orders| match epochs {
+            true => learner.on_epochs(accepted, current, now, fx, orders),
+            false => learner.on_durable(durable, now, fx, orders),
         })
     }
 
@@ -528,7 +523,7 @@ impl<Z: Zoo> World<Z> {
         let server = &mut self.servers[at];
         let last = last(&server.view());
         let Role::Leading(leader, _) = &mut server.role else { return Ok(()) };
-        if !leader.is_leading() || server.queue.len() > 12 {
+        if !leader.is_established() || server.queue.len() > 12 {
             return Ok(());
         }
         let epoch = leader.epoch().expect("it leads");
@@ -542,8 +537,8 @@ impl<Z: Zoo> World<Z> {
     /// Time passes.
     fn pass(&mut self, at: usize) -> Result<(), String> {
         self.ms += 1 + self.draw(40) as u64;
-        self.leader(at, |leader, now, fx, order| leader.on_time(now, fx, order))?;
-        self.learner(at, |learner, now, fx, order| learner.on_time(now, fx, order))
+        self.leader(at, Leader::on_time)?;
+        self.learner(at, Learner::on_time)
     }
 
     /// A role ends, and what it had on its way to the disk goes on.

@@ -17,7 +17,7 @@ use menagerie_core::{
     frame::ClientFramer,
     id::{DialId, LinkId},
     io::{Frame, Input, Port},
-    zab::{QuorumFrame, QuorumFramer},
+    zab::QuorumFramer,
 };
 use tokio::{
     io::{AsyncRead, ReadBuf},
@@ -141,17 +141,11 @@ impl Framer {
         }
     }
 
-    fn push(&mut self, bytes: &[u8], mut deliver: impl FnMut(Frame<'_>)) {
+    fn push(&mut self, bytes: &[u8], deliver: impl FnMut(Frame<'_>)) {
         match self {
             Framer::Client(framer) => framer.push(bytes, deliver),
             Framer::Election(framer) => framer.push(bytes, deliver),
-            Framer::Quorum(framer) => framer.push(bytes, |frame| {
-                deliver(match frame {
-                    QuorumFrame::Packet(packet) => Frame::Packet(packet),
-                    QuorumFrame::Tree { bytes, last } => Frame::Tree { bytes, last },
-                    QuorumFrame::Nonsense { why } => Frame::Broken { why },
-                });
-            }),
+            Framer::Quorum(framer) => framer.push(bytes, deliver),
         }
     }
 }

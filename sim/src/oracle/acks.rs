@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 
 use menagerie_core::{
     id::{LinkId, Zxid},
+    io::Frame,
     jute::{Reader, Record},
     zab::{
-        QuorumFrame, QuorumFramer,
+        QuorumFramer,
         wire::{QuorumPacket, kind},
     },
 };
@@ -71,7 +72,7 @@ impl Acks {
         let Some(course) = self.0.get_mut(&link) else { return Ok(()) };
         let (before, mut verdict) = (course.before, Ok(()));
         course.says.push(bytes, |frame| {
-            if let QuorumFrame::Packet(packet) = frame
+            if let Frame::Packet(packet) = frame
                 && let Ok(packet) = QuorumPacket::decode(&mut Reader::new(packet))
                 && packet.kind == kind::ACK
                 && verdict.is_ok()

@@ -5,18 +5,18 @@
 //! A turn goes round: what the server proposed goes to the learners, what a quorum has by now is
 //! applied, which may release more writes to propose.
 
-use alloc::{boxed::Box, collections::VecDeque, format, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 
 use super::{Member, Role, ensemble_of, quorums, ticks, told};
 use crate::{
     event::{Event, Level},
-    id::{LinkId, OpId, SessionId, Zxid},
-    io::{Effects, FileError, FileOutput},
+    id::{LinkId, OpId, Zxid},
+    io::{Effects, FileError, FileOutput, Frame},
     node::{Base, body::Body},
     serve::{Asking, Forwarded, Server, auth::Identities},
     store::ArchiveNews,
     time::{Instant, earliest},
-    zab::{DiskLog, History, Leader, LeaderConfig, LeaderOrder, QuorumFrame},
+    zab::{DiskLog, History, Leader, LeaderConfig, LeaderOrder, wire::ForwardedRequest},
     zoo::Zoo,
 };
 
@@ -32,77 +32,6 @@ pub(super) struct Leading<Z: Zoo> {
     pub leader: Leader<Z>,
     /// The epoch that it leads as soon as everything before is applied.
     catching_up: Option<u32>,
-    /// What learners wanted before the server was there.
-    asked: VecDeque<Asked>,
-}
-
-/// What a learner wants of the server.
-#[derive(Clone, Debug)]
-enum Asked {
-    Write {
-        link: LinkId,
-        session: SessionId,
-        cxid: i32,
-        op: i32,
-        body: Box<[u8]>,
-        identities: Identities,
-    },
-    Revalidate {
-        link: LinkId,
-        session: SessionId,
-        timeout_ms: i32,
-    },
-    Touch {
-        link: LinkId,
-        session: SessionId,
-        timeout_ms: i32,
-    },
-}
-
-/// An order that is obeyed once the machine has had its say.
-enum Todo {
-    Accept(u32),
-    SetCurrent(u32),
-    Lead(u32),
-    CommitTo(Zxid),
-    Survey(LinkId, Zxid),
-    FetchLog(LinkId, Zxid),
-    FetchTree(LinkId, Zxid),
-    Gone(LinkId, alloc::string::String),
-    Ask(Asked),
-    SyncAnswered,
-    StepDown(alloc::string::String),
-}
-
-impl Todo {
-    fn of(order: LeaderOrder<'_>) -> Todo {
-        match order {
-            LeaderOrder::Accept { epoch } => Todo::Accept(epoch),
-            LeaderOrder::SetCurrent { epoch } => Todo::SetCurrent(epoch),
-            LeaderOrder::Lead { epoch } => Todo::Lead(epoch),
-            LeaderOrder::CommitTo { zxid } => Todo::CommitTo(zxid),
-            LeaderOrder::Survey { link, last } => Todo::Survey(link, last),
-            LeaderOrder::FetchLog { link, after } => Todo::FetchLog(link, after),
-            LeaderOrder::FetchTree { link, least } => Todo::FetchTree(link, least),
-            LeaderOrder::Gone { link, why } => Todo::Gone(link, why.into()),
-            LeaderOrder::Request { link, request } => Todo::Ask(Asked::Write {
-                link,
-                session: request.session,
-                cxid: request.cxid,
-                op: request.op,
-                body: request.body.into(),
-                identities: Identities::forwarded(request.auth.into_iter().flatten()),
-            }),
-            LeaderOrder::Revalidate { link, session, timeout_ms } => {
-                Todo::Ask(Asked::Revalidate { link, session, timeout_ms })
-            }
-            LeaderOrder::Touch { link, session, timeout_ms } => {
-                Todo::Ask(Asked::Touch { link, session, timeout_ms })
-            }
-            LeaderOrder::SyncAnswered => Todo::SyncAnswered,
-            LeaderOrder::StepDown { why } => Todo::StepDown(why),
-        }
-    }
 }
 
 impl<Z: Zoo> Leading<Z> {
@@ -133,13 +62,13 @@ impl<Z: Zoo> Member<Z> {
             fx,
         );
         let leader = Leader::start(base.zoo, setup, self.footing(), history, base.now.mono);
-        let leading = Leading { leader, catching_up: None, asked: VecDeque::new() };
+        let leading = Leading { leader, catching_up: None };
         self.role = Role::Leading(Box::new(leading));
         for (link, words) in core::mem::take(&mut self.callers) {
-            self.command(base, fx, |leader, now, fx, order| {
+            self.command(base, fx, |leader, now, fx, orders| {
                 leader.on_link_up(link, now);
-                for word in words {
-                    leader.on_frame(link, QuorumFrame::Packet(&word), now, fx, order);
+                for word in &words {
+                    leader.on_frame(link, Frame::Packet(word), now, fx, orders);
                 }
             });
         }
@@ -149,20 +78,20 @@ impl<Z: Zoo> Member<Z> {
         &mut self,
         base: &mut Base<Z>,
         link: LinkId,
-        frame: QuorumFrame<'_>,
+        frame: Frame<'_>,
         fx: &mut Effects,
     ) {
-        self.command(base, fx, |leader, now, fx, order| {
-            leader.on_frame(link, frame, now, fx, order);
+        self.command(base, fx, |leader, now, fx, orders| {
+            leader.on_frame(link, frame, now, fx, orders);
         });
     }
 
     pub(super) fn on_learner_down(&mut self, base: &mut Base<Z>, link: LinkId, fx: &mut Effects) {
-        self.command(base, fx, |leader, _, _, order| leader.on_link_down(link, order));
+        self.command(base, fx, |leader, _, _, orders| leader.on_link_down(link, orders));
     }
 
     pub(super) fn on_leading_time(&mut self, base: &mut Base<Z>, fx: &mut Effects) {
-        self.command(base, fx, |leader, now, fx, order| leader.on_time(now, fx, order));
+        self.command(base, fx, Leader::on_time);
     }
 
     /// Something that was read for a learner is there.
@@ -173,12 +102,11 @@ impl<Z: Zoo> Member<Z> {
         result: &Result<FileOutput<'_>, FileError>,
         fx: &mut Effects,
     ) {
-        let (now, mut todo) = (base.now.mono, Vec::new());
+        let (now, mut orders) = (base.now.mono, Vec::new());
         let mut leader = match &mut self.role {
             Role::Leading(leading) => Some(&mut leading.leader),
             _ => None,
         };
-        let mut order = |order: LeaderOrder<'_>| todo.push(Todo::of(order));
         self.archive.on_file(op, result, &mut base.ids, fx, &mut |news, fx| {
             let Some(leader) = &mut leader else { return };
             match news {
@@ -191,16 +119,16 @@ impl<Z: Zoo> Member<Z> {
                     leader.on_survey(link, disk, fx);
                 }
                 ArchiveNews::Log { link, after, entries } => {
-                    leader.on_log(link, after, entries.iter().copied(), now, fx, &mut order);
+                    leader.on_log(link, after, entries.iter().copied(), now, fx, &mut orders);
                 }
                 ArchiveNews::Tree { link, zxid, bytes, last } => {
                     leader.on_tree(link, zxid, bytes, last, now, fx);
                 }
-                ArchiveNews::Failed { link, why } => leader.refuse(link, &why, fx, &mut order),
+                ArchiveNews::Failed { link, why } => leader.refuse(link, &why, fx, &mut orders),
             }
         });
-        for one in todo {
-            self.obey_leader(base, one, fx);
+        for order in orders {
+            self.obey_leader(base, order, fx);
         }
     }
 
@@ -213,7 +141,7 @@ impl<Z: Zoo> Member<Z> {
                 server.note_old_peer(leading.leader.has_old_learner(), fx);
                 carry(server, &mut leading.leader);
             }
-            self.command(base, fx, |leader, now, fx, order| leader.flush(now, fx, order));
+            self.command(base, fx, Leader::flush);
             if !self.has_news() {
                 return;
             }
@@ -241,97 +169,91 @@ impl<Z: Zoo> Member<Z> {
             return;
         }
         leading.catching_up = None;
-        let asked = core::mem::take(&mut leading.asked);
+        leading.leader.serve(base.now.mono, fx);
         let Body::Bare(replica) = self.body.take() else { unreachable!("matched above") };
         let mut server = self.new_server(base, *replica);
         server.lead(epoch, base.now);
         base.welcome(&mut server, fx);
         self.body = Body::Serving(Box::new(server));
-        for one in asked {
-            self.ask(base, one, fx);
-        }
     }
 
     /// Has the leader do something, and obeys it.
-    fn command(
+    fn command<'f>(
         &mut self,
         base: &mut Base<Z>,
         fx: &mut Effects,
-        act: impl FnOnce(&mut Leader<Z>, Instant, &mut Effects, &mut dyn FnMut(LeaderOrder<'_>)),
+        act: impl FnOnce(&mut Leader<Z>, Instant, &mut Effects, &mut Vec<LeaderOrder<'f>>),
     ) {
         let Role::Leading(leading) = &mut self.role else { return };
-        let mut todo = Vec::new();
-        act(&mut leading.leader, base.now.mono, fx, &mut |order| todo.push(Todo::of(order)));
-        for one in todo {
-            self.obey_leader(base, one, fx);
+        let mut orders = Vec::new();
+        act(&mut leading.leader, base.now.mono, fx, &mut orders);
+        for order in orders {
+            self.obey_leader(base, order, fx);
         }
     }
 
-    fn obey_leader(&mut self, base: &mut Base<Z>, order: Todo, fx: &mut Effects) {
-        let now = base.now;
-        match order {
-            Todo::Accept(epoch) => self.epochs.accept(epoch, &mut base.ids, fx),
-            Todo::SetCurrent(epoch) => self.epochs.set_current(epoch, &mut base.ids, fx),
-            Todo::Lead(epoch) => {
+    fn obey_leader(&mut self, base: &mut Base<Z>, order: LeaderOrder<'_>, fx: &mut Effects) {
+        let Role::Leading(leading) = &mut self.role else { return };
+        match (order, &mut self.body) {
+            (LeaderOrder::Accept { epoch }, _) => self.epochs.accept(epoch, &mut base.ids, fx),
+            (LeaderOrder::SetCurrent { epoch }, _) => {
+                self.epochs.set_current(epoch, &mut base.ids, fx);
+            }
+            (LeaderOrder::Lead { epoch }, _) => {
                 told(format!("server {} leads epoch {epoch}", self.me), fx);
-                self.election.established(now.mono, epoch, fx);
-                if let Role::Leading(leading) = &mut self.role {
-                    leading.catching_up = Some(epoch);
-                }
+                self.election.established(base.now.mono, epoch, fx);
+                leading.catching_up = Some(epoch);
                 self.catch_up(base, fx);
             }
-            Todo::CommitTo(zxid) => {
-                if let Body::Serving(server) = &mut self.body {
-                    server.commit_through(zxid, now, fx);
-                }
+            (LeaderOrder::Survey { link, last }, _) => {
+                self.archive.survey(link, last, &mut base.ids, fx);
             }
-            Todo::Survey(link, last) => self.archive.survey(link, last, &mut base.ids, fx),
-            Todo::FetchLog(link, after) => {
-                let upto = self.body.durable().expect("a leader holds history");
+            (LeaderOrder::FetchLog { link, after }, body) => {
+                let upto = body.durable().expect("a leader holds history");
                 self.archive.fetch_log(link, after, upto, &mut base.ids, fx);
             }
-            Todo::FetchTree(link, least) => {
+            (LeaderOrder::FetchTree { link, least }, _) => {
                 self.archive.fetch_tree(link, least, &mut base.ids, fx);
             }
-            Todo::Gone(link, why) => {
+            (LeaderOrder::Gone { link, why }, _) => {
                 self.archive.gone(link, &mut base.ids, fx);
                 let text = format!("a learner's link {} is over: {why}", link.0);
                 fx.event(Event::Note { level: Level::Info, text });
             }
-            Todo::Ask(asked) => self.ask(base, asked, fx),
-            Todo::SyncAnswered => {
-                if let Body::Serving(server) = &mut self.body {
-                    server.sync_answered(now, fx);
-                }
-            }
-            Todo::StepDown(why) => self.end_role(&why, fx),
+            (LeaderOrder::StepDown { why }, _) => self.end_role(&why, fx),
+            (asked, Body::Serving(_)) => self.ask(base, asked, fx),
+            (asked, _) => unreachable!("{asked:?} of a leader that does not serve"),
         }
     }
 
-    /// Does what a learner wants, or keeps it until there is a server.
-    fn ask(&mut self, base: &mut Base<Z>, asked: Asked, fx: &mut Effects) {
-        let Role::Leading(leading) = &mut self.role else { return };
-        let Body::Serving(server) = &mut self.body else {
-            return leading.asked.push_back(asked);
+    /// Does what only a leader's server can.
+    fn ask(&mut self, base: &mut Base<Z>, order: LeaderOrder<'_>, fx: &mut Effects) {
+        let (Role::Leading(leading), Body::Serving(server)) = (&mut self.role, &mut self.body)
+        else {
+            return;
         };
         let now = base.now;
-        match asked {
-            Asked::Write { link, session, cxid, op, body, identities } => {
-                let (body, identities) = (&body[..], &identities);
+        match order {
+            LeaderOrder::CommitTo { zxid } => server.commit_through(zxid, now, fx),
+            LeaderOrder::Request { link, request } => {
+                let ForwardedRequest { session, cxid, op, body, auth } = request;
+                let identities = &Identities::forwarded(auth.into_iter().flatten());
                 let write = Forwarded { session, cxid, op, body, identities };
                 if !server.on_forwarded(link, &write, now) {
-                    self.command(base, fx, |leader, _, fx, order| {
-                        leader.refuse(link, "it forwarded what is no write", fx, order);
+                    self.command(base, fx, |leader, _, fx, orders| {
+                        leader.refuse(link, "it forwarded what is no write", fx, orders);
                     });
                 }
             }
-            Asked::Revalidate { link, session, timeout_ms } => {
+            LeaderOrder::Revalidate { link, session, timeout_ms } => {
                 let valid = server.revalidate(link, session, timeout_ms, now, fx);
                 leading.leader.revalidated(link, session, valid, fx);
             }
-            Asked::Touch { link, session, timeout_ms } => {
+            LeaderOrder::Touch { link, session, timeout_ms } => {
                 server.touch(link, session, timeout_ms, now);
             }
+            LeaderOrder::SyncAnswered => server.sync_answered(now, fx),
+            other => unreachable!("{other:?} needs no server"),
         }
     }
 }

@@ -6,13 +6,13 @@ use alloc::{boxed::Box, format, string::String, vec::Vec};
 
 use super::{Member, Role, dial_name, ensemble_of, swap::Swap, ticks, told};
 use crate::{
-    id::{DialId, LinkId, ServerId, SessionId, Zxid},
-    io::{Effect, Effects, Port},
+    id::{DialId, LinkId, ServerId, Zxid},
+    io::{Effect, Effects, Frame, Port},
     node::{Base, body::Body},
     serve::Asking,
     store::Recovered,
     time::Instant,
-    zab::{History, Learner, LearnerConfig, LearnerOrder, QuorumFrame, wire::ForwardedRequest},
+    zab::{History, Learner, LearnerConfig, LearnerOrder, wire::ForwardedRequest},
     zoo::Zoo,
 };
 
@@ -29,20 +29,6 @@ pub(super) struct Learning<Z: Zoo> {
     committed: Zxid,
     /// The last transaction that the disk is to hold when what replaces it is done.
     awaited: Zxid,
-}
-
-/// An order that is obeyed once the machine has had its say.
-enum Todo {
-    Dial,
-    Accept(u32),
-    SetCurrent(u32),
-    Truncate(Zxid),
-    CommitTo(Zxid),
-    Serve { old_leader: bool },
-    Pong(Zxid),
-    Revalidated(SessionId, bool),
-    SyncAnswered,
-    StepDown(String),
 }
 
 impl<Z: Zoo> Member<Z> {
@@ -63,9 +49,7 @@ impl<Z: Zoo> Member<Z> {
         let nothing = History::new(base.zoo, 1, Zxid::ZERO);
         let history = core::mem::replace(&mut self.history, nothing);
         let (now, footing) = (base.now.mono, self.footing());
-        let learner = Learner::start(base.zoo, setup, footing, history, now, &mut |order| {
-            assert_eq!(order, LearnerOrder::Dial, "it begins by dialling");
-        });
+        let learner = Learner::start(base.zoo, setup, footing, history, now);
         self.role = Role::Learning(Box::new(Learning {
             learner,
             leader,
@@ -125,27 +109,27 @@ impl<Z: Zoo> Member<Z> {
         let Role::Learning(learning) = &mut self.role else { return };
         if learning.dialling.take_if(|under_way| *under_way == dial).is_some() {
             told(format!("server {} cannot be reached to follow it: {why}", learning.leader), fx);
-            self.teach(base, fx, |learner, now, fx, order| {
-                learner.on_dial_failed(now, fx, order);
+            self.teach(base, fx, |learner, now, fx, orders| {
+                learner.on_dial_failed(now, fx, orders);
             });
         }
     }
 
     pub(super) fn on_leader_down(&mut self, base: &mut Base<Z>, fx: &mut Effects) {
-        self.teach(base, fx, |learner, _, fx, order| learner.on_link_down(fx, order));
+        self.teach(base, fx, |learner, _, fx, orders| learner.on_link_down(fx, orders));
     }
 
     pub(super) fn on_leader_frame(
         &mut self,
         base: &mut Base<Z>,
-        frame: QuorumFrame<'_>,
+        frame: Frame<'_>,
         fx: &mut Effects,
     ) {
-        self.teach(base, fx, |learner, now, fx, order| learner.on_frame(frame, now, fx, order));
+        self.teach(base, fx, |learner, now, fx, orders| learner.on_frame(frame, now, fx, orders));
     }
 
     pub(super) fn on_learning_time(&mut self, base: &mut Base<Z>, fx: &mut Effects) {
-        self.teach(base, fx, |learner, now, fx, order| learner.on_time(now, fx, order));
+        self.teach(base, fx, Learner::on_time);
     }
 
     /// Ends a turn of the learner: what clients want goes up.
@@ -169,18 +153,19 @@ impl<Z: Zoo> Member<Z> {
 
     /// Ends the role.
     pub(super) fn learn_no_more(&mut self, base: &mut Base<Z>, why: &str, fx: &mut Effects) {
-        self.teach(base, fx, |learner, _, fx, order| learner.give_up(why, fx, order));
+        self.teach(base, fx, |learner, _, fx, orders| learner.give_up(why, fx, orders));
     }
 
     /// The disk holds another history now.
     pub(super) fn swapped(&mut self, base: &mut Base<Z>, found: Recovered<Z>, fx: &mut Effects) {
         let last = found.zxid;
         self.take_in(base, found);
-        let Role::Learning(learning) = &self.role else { return };
+        let Role::Learning(learning) = &mut self.role else { return };
         if learning.awaited == last {
-            self.teach(base, fx, |learner, now, fx, order| {
-                learner.on_replaced(last, now, fx, order);
-            });
+            let held = learning.learner.on_replaced(last, base.now.mono, fx);
+            for packet in held {
+                self.on_leader_frame(base, Frame::Packet(&packet), fx);
+            }
         } else {
             let why = format!("the disk ends with {last}, and not as the leader wanted");
             self.learn_no_more(base, &why, fx);
@@ -188,69 +173,68 @@ impl<Z: Zoo> Member<Z> {
     }
 
     /// Has the learner do something, and obeys it.
-    pub(super) fn teach(
+    pub(super) fn teach<'f>(
         &mut self,
         base: &mut Base<Z>,
         fx: &mut Effects,
-        act: impl FnOnce(&mut Learner<Z>, Instant, &mut Effects, &mut dyn FnMut(LearnerOrder<'_>)),
+        act: impl FnOnce(&mut Learner<Z>, Instant, &mut Effects, &mut Vec<LearnerOrder<'f>>),
     ) {
         let Role::Learning(learning) = &mut self.role else { return };
-        let (mut todo, mut broken) = (Vec::new(), None);
-        let (body, awaited) = (&mut self.body, &mut learning.awaited);
-        act(&mut learning.learner, base.now.mono, fx, &mut |order| {
-            let done = match order {
-                LearnerOrder::Append { zxid, entry } => append(base, body, zxid, entry),
-                LearnerOrder::Tree { zxid, bytes, last } => {
-                    *awaited = zxid;
-                    load(base, body, zxid, bytes, last)
-                }
-                other => {
-                    todo.push(todo_of(other));
-                    Ok(())
-                }
-            };
-            broken = broken.take().or(done.err());
-        });
-        for one in todo {
-            self.obey_learner(base, one, fx);
-        }
-        if let Some(why) = broken {
-            self.learn_no_more(base, &why, fx);
+        let mut orders = Vec::new();
+        act(&mut learning.learner, base.now.mono, fx, &mut orders);
+        for order in orders {
+            if let Err(why) = self.obey_learner(base, order, fx) {
+                return self.learn_no_more(base, &why, fx);
+            }
         }
     }
 
-    fn obey_learner(&mut self, base: &mut Base<Z>, order: Todo, fx: &mut Effects) {
+    /// An error says what is wrong with what the leader sent.
+    fn obey_learner(
+        &mut self,
+        base: &mut Base<Z>,
+        order: LearnerOrder<'_>,
+        fx: &mut Effects,
+    ) -> Result<(), String> {
         let now = base.now;
-        let Role::Learning(learning) = &mut self.role else { return };
+        let Role::Learning(learning) = &mut self.role else { return Ok(()) };
         match (order, &mut self.body) {
-            (Todo::Dial, _) => self.dial(base, fx),
-            (Todo::Accept(epoch), _) => self.epochs.accept(epoch, &mut base.ids, fx),
-            (Todo::SetCurrent(epoch), _) => self.epochs.set_current(epoch, &mut base.ids, fx),
-            (Todo::Truncate(to), body) => {
+            (LearnerOrder::Dial, _) => self.dial(base, fx),
+            (LearnerOrder::Accept { epoch }, _) => self.epochs.accept(epoch, &mut base.ids, fx),
+            (LearnerOrder::SetCurrent { epoch }, _) => {
+                self.epochs.set_current(epoch, &mut base.ids, fx);
+            }
+            (LearnerOrder::Append { zxid, entry }, body) => append(base, body, zxid, entry)?,
+            (LearnerOrder::Tree { zxid, bytes, last }, body) => {
+                learning.awaited = zxid;
+                load(base, body, zxid, bytes, last)?;
+            }
+            (LearnerOrder::Truncate { to }, body) => {
                 learning.awaited = to;
                 let Body::Bare(replica) = body.take() else {
                     unreachable!("a log is cut before it is served from")
                 };
                 *body = Body::Swapping(Box::new(Swap::cut(*replica, to)));
             }
-            (Todo::CommitTo(zxid), body) => {
+            (LearnerOrder::CommitTo { zxid }, body) => {
                 learning.committed = zxid;
                 if let Body::Serving(server) = body {
                     server.commit_through(zxid, now, fx);
                 }
             }
-            (Todo::Serve { old_leader }, _) => self.serve_behind(base, old_leader, fx),
-            (Todo::Pong(zxid), Body::Serving(server)) => {
+            (LearnerOrder::Serve { old_leader }, _) => self.serve_behind(base, old_leader, fx),
+            (LearnerOrder::Pong { zxid }, Body::Serving(server)) => {
                 learning.learner.pong(zxid, server.take_touched(), fx);
             }
-            (Todo::Pong(zxid), _) => learning.learner.pong(zxid, [], fx),
-            (Todo::Revalidated(session, valid), Body::Serving(server)) => {
+            (LearnerOrder::Pong { zxid }, _) => learning.learner.pong(zxid, [], fx),
+            (LearnerOrder::Revalidated { session, valid }, Body::Serving(server)) => {
                 server.revalidated(session, valid, now, fx);
             }
-            (Todo::SyncAnswered, Body::Serving(server)) => server.sync_answered(now, fx),
-            (Todo::Revalidated(..) | Todo::SyncAnswered, _) => {}
-            (Todo::StepDown(why), _) => self.end_role(&why, fx),
+            (LearnerOrder::SyncAnswered, Body::Serving(server)) => server.sync_answered(now, fx),
+            (LearnerOrder::Revalidated { .. } | LearnerOrder::SyncAnswered, _) => {}
+            (LearnerOrder::StepDown { why }, _) => self.end_role(&why, fx),
         }
+        Ok(())
     }
 
     /// UPTODATE.
@@ -268,24 +252,6 @@ impl<Z: Zoo> Member<Z> {
         base.welcome(&mut server, fx);
         self.body = Body::Serving(Box::new(server));
         self.election.established(base.now.mono, epoch, fx);
-    }
-}
-
-fn todo_of(order: LearnerOrder<'_>) -> Todo {
-    match order {
-        LearnerOrder::Dial => Todo::Dial,
-        LearnerOrder::Accept { epoch } => Todo::Accept(epoch),
-        LearnerOrder::SetCurrent { epoch } => Todo::SetCurrent(epoch),
-        LearnerOrder::Truncate { to } => Todo::Truncate(to),
-        LearnerOrder::CommitTo { zxid } => Todo::CommitTo(zxid),
-        LearnerOrder::Serve { old_leader } => Todo::Serve { old_leader },
-        LearnerOrder::Pong { zxid } => Todo::Pong(zxid),
-        LearnerOrder::Revalidated { session, valid } => Todo::Revalidated(session, valid),
-        LearnerOrder::SyncAnswered => Todo::SyncAnswered,
-        LearnerOrder::StepDown { why } => Todo::StepDown(why),
-        LearnerOrder::Append { .. } | LearnerOrder::Tree { .. } => {
-            unreachable!("obeyed at once, for they hold bytes")
-        }
     }
 }
 

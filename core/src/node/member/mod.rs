@@ -46,7 +46,7 @@ use crate::{
     },
     store::{Archive, Epochs, Recovered},
     time::{Instant, earliest},
-    zab::{Footing, History, QuorumFrame},
+    zab::{Footing, History},
     zoo::Zoo,
 };
 
@@ -177,7 +177,7 @@ impl<Z: Zoo> Member<Z> {
                 self.on_quorum_down(base, link, fx);
             }
             Input::Frame { link, frame } if !self.election.owns(link) => {
-                self.on_quorum_frame(base, link, quorum_frame(frame), fx);
+                self.on_quorum_frame(base, link, frame, fx);
             }
             Input::Drained { link, bytes } if !self.election.owns(link) => {
                 if let Role::Leading(leading) = &mut self.role {
@@ -251,7 +251,7 @@ impl<Z: Zoo> Member<Z> {
         let serving = matches!(self.body, Body::Serving(_));
         let phase = match &self.role {
             Role::Leading(leading) => {
-                let established = leading.leader.is_leading();
+                let established = leading.leader.is_established();
                 Phase::Leading { epoch: leading.leader.epoch(), established }
             }
             Role::Learning(learning) if self.observer => {
@@ -395,7 +395,7 @@ impl<Z: Zoo> Member<Z> {
         &mut self,
         base: &mut Base<Z>,
         link: LinkId,
-        frame: QuorumFrame<'_>,
+        frame: Frame<'_>,
         fx: &mut Effects,
     ) {
         match &self.role {
@@ -406,7 +406,7 @@ impl<Z: Zoo> Member<Z> {
             _ => {
                 let Some(words) = self.callers.get_mut(&link) else { return };
                 match frame {
-                    QuorumFrame::Packet(bytes) if words.len() < MOST_WORDS => {
+                    Frame::Packet(bytes) if words.len() < MOST_WORDS => {
                         words.push_back(bytes.into());
                     }
                     _ => {
@@ -432,8 +432,8 @@ impl<Z: Zoo> Member<Z> {
         let (accepted, current) = (self.epochs.accepted(), self.epochs.current());
         match &mut self.role {
             Role::Leading(leading) => leading.leader.on_epochs(accepted, current),
-            Role::Learning(_) => self.teach(base, fx, |learner, now, fx, order| {
-                learner.on_epochs(accepted, current, now, fx, order);
+            Role::Learning(_) => self.teach(base, fx, |learner, now, fx, orders| {
+                learner.on_epochs(accepted, current, now, fx, orders);
             }),
             _ => {}
         }
@@ -443,8 +443,8 @@ impl<Z: Zoo> Member<Z> {
         let Some(durable) = self.body.durable() else { return };
         match &mut self.role {
             Role::Leading(leading) => leading.leader.on_durable(durable),
-            Role::Learning(_) => self.teach(base, fx, |learner, now, fx, order| {
-                learner.on_durable(durable, now, fx, order);
+            Role::Learning(_) => self.teach(base, fx, |learner, now, fx, orders| {
+                learner.on_durable(durable, now, fx, orders);
             }),
             _ => {}
         }
@@ -502,17 +502,6 @@ fn quorums(own: &EnsembleConfig) -> Quorums {
 
 fn ticks(config: &ServerConfig, ticks: core::num::NonZeroU32) -> Duration {
     Duration::from_millis(u64::from(config.tick_time_ms)) * ticks.get()
-}
-
-fn quorum_frame(frame: Frame<'_>) -> QuorumFrame<'_> {
-    match frame {
-        Frame::Packet(bytes) => QuorumFrame::Packet(bytes),
-        Frame::Tree { bytes, last } => QuorumFrame::Tree { bytes, last },
-        Frame::Broken { why } => QuorumFrame::Nonsense { why },
-        Frame::Word(_) | Frame::Oversized { .. } | Frame::Nonsense { .. } => {
-            unreachable!("a quorum port's framing machine cuts packets and trees")
-        }
-    }
 }
 
 /// What a dial is called: dials of the election have small numbers.

@@ -25,7 +25,7 @@ use crate::{
         RequestHeader, perms,
     },
     store::test_disk::TestDisk,
-    zab::{QuorumFrame, QuorumFramer},
+    zab::QuorumFramer,
 };
 
 /// A frame that waits to be handled.
@@ -215,9 +215,9 @@ impl World {
             }),
             Framer::Quorum(framer) => framer.push(bytes, |frame| {
                 let word = match frame {
-                    QuorumFrame::Packet(packet) => Word::Packet(packet.to_vec()),
-                    QuorumFrame::Tree { bytes, last } => Word::Tree(bytes.to_vec(), last),
-                    QuorumFrame::Nonsense { why } => panic!("{why}"),
+                    Frame::Packet(packet) => Word::Packet(packet.to_vec()),
+                    Frame::Tree { bytes, last } => Word::Tree(bytes.to_vec(), last),
+                    other => panic!("{other:?}"),
                 };
                 inbox.push_back(In::Frame { link: other, word });
             }),

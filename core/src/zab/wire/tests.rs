@@ -8,10 +8,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     hash::Keyed,
+    io::Frame,
     log::{SnapshotReader, SnapshotSink},
     tree::Loader,
     txn::TxnEntry,
-    zab::{QuorumFrame, QuorumFramer},
+    zab::QuorumFramer,
 };
 
 const LIMIT: u32 = 1 << 20;
@@ -110,16 +111,16 @@ fn reframe(learner: bool, stream: &[u8], piece: usize, kinds: &mut BTreeSet<i32>
     let mut loading = Loading { loader: Loader::new(Keyed::new((1, 2))), sessions: 0 };
     for piece in stream.chunks(piece) {
         framer.push(piece, |frame| match frame {
-            QuorumFrame::Packet(bytes) => {
+            Frame::Packet(bytes) => {
                 kinds.insert(i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]));
                 again.extend(rewrite(learner, bytes));
             }
-            QuorumFrame::Tree { bytes, last } => {
+            Frame::Tree { bytes, last } => {
                 assert_eq!(reader.push(bytes, &mut loading), Ok(bytes.len()));
                 assert_eq!(reader.is_done(), last);
                 again.extend_from_slice(bytes);
             }
-            QuorumFrame::Nonsense { why } => panic!("Java wrote it, yet {why}"),
+            other => panic!("Java wrote it, yet {other:?}"),
         });
     }
     if reader.is_done() {
