@@ -34,7 +34,7 @@ const DIRECTIONS: Directions = &[
     ("pieces", &["hash"]),
     ("proto", &["id", "jute"]),
     ("quorum", &["id", "zoo"]),
-    ("config", &["id", "quorum"]),
+    ("config", &["id", "proto", "quorum"]),
     ("txn", &["id", "jute", "proto", "tree", "zoo"]),
     ("tree", &["hash", "id", "jute", "pieces", "proto", "txn", "zoo"]),
     ("log", &["id", "jute", "txn"]),
@@ -55,7 +55,7 @@ const DIRECTIONS: Directions = &[
         "node",
         &[
             "config", "election", "event", "hash", "id", "io", "log", "quorum", "serve", "store",
-            "time", "zab", "zoo",
+            "time", "txn", "zab", "zoo",
         ],
     ),
 ];

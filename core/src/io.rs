@@ -6,6 +6,7 @@
 //! [`Effects`] are their vocabulary, and the four laws stand on the types they govern.
 
 use alloc::{
+    boxed::Box,
     string::String,
     sync::Arc,
     vec::{self, Vec},
@@ -351,6 +352,8 @@ pub enum Effect {
         /// The operation.
         what: FileOp,
     },
+    /// Write a file of the configuration, and go by it.
+    Configure(Box<ConfigFile>),
     /// Answer an operator.
     Answer {
         /// The question.
@@ -367,6 +370,21 @@ pub enum Effect {
         /// The reason, and the way out.
         why: String,
     },
+}
+
+/// A file beside `zoo.cfg` that says who belongs to the ensemble. Nothing waits for it: a server that
+/// finds an older one learns from the others what it missed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigFile {
+    /// What its name has behind the one of `zoo.cfg`.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+    /// Whether it is in force: then `zoo.cfg` is to refer to it, and `.dynamic.next` is to go.
+    pub in_force: bool,
+    /// Where clients are to reach this server, if the file says so: a host, or all addresses, and a
+    /// port.
+    pub client: Option<(Option<String>, u16)>,
 }
 
 /// How a server ends: the exit codes of Java's ZooKeeper, which runbooks know.

@@ -115,6 +115,24 @@ impl Quorums {
         Quorums { next: Some(next), ..self }
     }
 
+    /// The next configuration is in force, if one was under way.
+    #[must_use]
+    pub fn arrived(self) -> Quorums {
+        Quorums::from(self.next.unwrap_or(self.current))
+    }
+
+    /// Whether `server` votes in the next configuration, or in the one in force if no other is
+    /// under way.
+    pub fn will_vote(&self, server: ServerId) -> bool {
+        self.next.as_ref().unwrap_or(&self.current).is_voter(server)
+    }
+
+    /// Whether the voters for which `agrees` answers true are a quorum of the configuration in
+    /// force: enough for what was proposed before the next one.
+    pub fn hold_in_force(&self, zoo: impl Zoo, agrees: impl FnMut(ServerId) -> bool) -> bool {
+        self.current.holds(zoo, agrees)
+    }
+
     fn each(&self) -> impl Iterator<Item = &Quorum> {
         core::iter::once(&self.current).chain(&self.next)
     }
@@ -225,6 +243,10 @@ mod tests {
         assert!(hold(&[1, 3, 4]));
         assert_eq!(both.voters().into_iter().collect::<Vec<_>>(), ids(&[1, 2, 3, 4, 5]));
         assert!(both.is_voter(ServerId(5)) && !Quorums::from(old).is_voter(ServerId(5)));
+        assert!(both.will_vote(ServerId(5)) && !both.will_vote(ServerId(1)));
+        assert!(both.hold_in_force(Sound, |id| [1, 2].contains(&id.0)));
+        let new = both.arrived();
+        assert!(new.hold(Sound, |id| [4, 5].contains(&id.0)) && !new.is_voter(ServerId(1)));
     }
 
     #[test]

@@ -256,6 +256,14 @@ impl Scenario {
             Role::Member(member) => member.ensemble.quorum(),
         }
     }
+
+    /// Who belongs to an ensemble, as its servers show it.
+    pub fn members(&self) -> Option<String> {
+        match &self.servers[0].role {
+            Role::Standalone { .. } => None,
+            Role::Member(member) => Some(member.ensemble.to_string()),
+        }
+    }
 }
 
 /// What of a nature goes into the servers' configurations.

@@ -157,6 +157,7 @@ impl<D: Delays> Net<D> {
             quorums: self.quorums(),
             timeout: Duration::from_secs(5),
             multi_address: false,
+            guests: false,
         };
         let election = Election::new(Bug(self.bug), setup);
         self.sequence += 1;

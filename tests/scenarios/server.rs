@@ -437,7 +437,9 @@ impl Stage {
                 self.disk.submit(lane, op, what);
                 self.lanes.push_back(lane);
             }
-            Effect::Dial { .. } => unreachable!("a server alone dials nobody"),
+            Effect::Dial { .. } | Effect::Configure(_) => {
+                unreachable!("a server alone has no others")
+            }
             Effect::Answer { answer, .. } => self.out.push(format!("answer: {answer:?}")),
             Effect::Event(event) => self.out.push(format!("log {:?}: {event}", event.level())),
             Effect::Halt { exit, why } => {

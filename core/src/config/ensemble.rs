@@ -113,6 +113,12 @@ impl Member {
         Ok(Self { addresses, role, client, secure_client })
     }
 
+    /// Every host and port at which anybody reaches it.
+    pub(super) fn all_places(&self) -> impl Iterator<Item = (&str, u16)> {
+        let client = self.client.as_ref().and_then(|at| Some((at.host.as_deref()?, at.port)));
+        self.places().chain(client)
+    }
+
     /// Every host and port at which other servers reach it.
     fn places(&self) -> impl Iterator<Item = (&str, u16)> {
         let places = |at: &PeerAddress| [at.quorum_port, at.election_port];
@@ -181,17 +187,41 @@ impl Ensemble {
         self.version
     }
 
+    /// Who votes.
+    pub fn voters(&self) -> impl Iterator<Item = ServerId> + '_ {
+        let voters = self.members.iter().filter(|(_, member)| member.role == PeerRole::Participant);
+        voters.map(|(&id, _)| ServerId(id))
+    }
+
+    /// The same members under another version.
+    #[must_use]
+    pub fn with_version(self, version: u64) -> Self {
+        Self { version, ..self }
+    }
+
+    /// Whether the members and their rule are the same, whatever the version.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.members, &self.rule) == (&other.members, &other.rule)
+    }
+
+    pub(super) fn remove(&mut self, id: i64) {
+        self.members.remove(&id);
+    }
+
+    pub(super) fn insert(&mut self, id: i64, member: Member) {
+        self.members.insert(id, member);
+    }
+
     /// Which sets of members may decide.
     #[must_use]
     pub fn quorum(&self) -> Quorum {
-        let voters = self.members.iter().filter(|(_, member)| member.role == PeerRole::Participant);
-        let voters = voters.map(|(&id, _)| id);
         match &self.rule {
-            QuorumRule::Majority => Quorum::majority(voters.map(ServerId)),
+            QuorumRule::Majority => Quorum::majority(self.voters()),
             QuorumRule::Hierarchical { groups, weights } => {
-                Quorum::hierarchical(voters.map(|id| {
-                    let group = *groups.get(&id).expect("each participant is in a group");
-                    (ServerId(id), group, weights.get(&id).copied().unwrap_or(1))
+                Quorum::hierarchical(self.voters().map(|id| {
+                    let group = *groups.get(&id.0).expect("each participant is in a group");
+                    (id, group, weights.get(&id.0).copied().unwrap_or(1))
                 }))
             }
         }

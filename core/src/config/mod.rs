@@ -17,6 +17,7 @@ mod number;
 mod parse;
 mod policy;
 mod properties;
+mod reconfig;
 mod report;
 mod settings;
 mod tuning;
@@ -30,6 +31,7 @@ pub use flags::{Define, defines};
 pub use parse::{BUILT_IN_NAME, BUILT_IN_TEXT, StaticConfig, Surroundings};
 pub use policy::{FourLetterWords, Metrics, Purge, SessionLimits, WORDS};
 pub use properties::{Entry, MalformedEscape, Properties, Repeated};
+pub use reconfig::refer_to;
 pub use report::{ConfigError, ConfigErrors, Notice, NoticeKind, Origin, Setting};
 pub use tuning::{
     Admin, AuthProvider, Containers, DigestAlgorithm, EnsembleScheme, Requests, Security,

@@ -32,7 +32,7 @@
 use alloc::{collections::BTreeMap, format, string::String, vec::Vec};
 use core::time::Duration;
 
-use super::wire::{Address, Hello};
+use super::wire::{Address, Hello, HelloForm};
 use crate::{
     event::{Event, Level},
     id::{DialId, LinkId, ServerId},
@@ -53,11 +53,16 @@ const PATIENCE: Duration = Duration::from_millis(12_800);
 /// Links that have not said their hello; beyond, the oldest is hung up on.
 const MOST_STRANGERS: usize = 64;
 
-/// Another member of the ensemble, and how it is reached.
+/// Servers that are no members, and that are remembered.
+const MOST_GUESTS: usize = 64;
+
+/// Another server, and how it is reached.
 #[derive(Clone, Debug)]
 struct Peer {
     /// Where its election port is, at least one.
     addresses: Vec<Address>,
+    /// It is no member: it is dialled only when it knocks.
+    guest: bool,
     /// Which of them is dialled next; taken modulo their number.
     next: usize,
     link: Option<LinkId>,
@@ -105,25 +110,11 @@ pub(super) enum Speaker {
     Peer(ServerId),
 }
 
-/// All election links of one server.
-#[derive(Clone, Debug)]
-pub(super) struct Links {
-    hello: Hello,
-    timeout: Duration,
-    peers: BTreeMap<ServerId, Peer>,
-    ends: BTreeMap<LinkId, End>,
-    dials: u64,
-}
-
-impl Links {
-    /// No link yet to any of `peers`. A dial, and a stranger's silence, last at most `timeout`.
-    pub fn new(
-        hello: Hello,
-        timeout: Duration,
-        peers: impl IntoIterator<Item = (ServerId, Vec<Address>)>,
-    ) -> Links {
-        let peer = |addresses| Peer {
+impl Peer {
+    fn new(addresses: Vec<Address>, guest: bool) -> Peer {
+        Peer {
             addresses,
+            guest,
             next: 0,
             link: None,
             heard: Instant::ZERO,
@@ -134,9 +125,49 @@ impl Links {
             dialling: Dialling::Rest,
             pause: PAUSE,
             fresh_until: Instant::ZERO,
-        };
-        let peers = peers.into_iter().map(|(id, addresses)| (id, peer(addresses))).collect();
-        Links { hello, timeout, peers, ends: BTreeMap::new(), dials: 0 }
+        }
+    }
+}
+
+/// All election links of one server.
+#[derive(Clone, Debug)]
+pub(super) struct Links {
+    hello: Hello,
+    timeout: Duration,
+    /// Whether servers that are no members may come.
+    guests: bool,
+    peers: BTreeMap<ServerId, Peer>,
+    ends: BTreeMap<LinkId, End>,
+    dials: u64,
+}
+
+impl Links {
+    /// No link yet to any of `peers`. A dial, and a stranger's silence, last at most `timeout`.
+    pub fn new(
+        hello: Hello,
+        timeout: Duration,
+        guests: bool,
+        peers: impl IntoIterator<Item = (ServerId, Vec<Address>)>,
+    ) -> Links {
+        let peers = peers.into_iter();
+        let peers = peers.map(|(id, addresses)| (id, Peer::new(addresses, false))).collect();
+        Links { hello, timeout, guests, peers, ends: BTreeMap::new(), dials: 0 }
+    }
+
+    /// This server is to be dialled elsewhere from now on.
+    pub fn call(&mut self, form: HelloForm) {
+        self.hello.form = form;
+    }
+
+    /// These are the members now, and where they are; the others are guests.
+    pub fn meet(&mut self, members: impl IntoIterator<Item = (ServerId, Vec<Address>)>) {
+        for peer in self.peers.values_mut() {
+            peer.guest = true;
+        }
+        for (id, addresses) in members {
+            let peer = self.peers.entry(id).or_insert_with(|| Peer::new(Vec::new(), false));
+            (peer.addresses, peer.guest) = (addresses, false);
+        }
     }
 
     /// Whether `link` is one of these.
@@ -344,13 +375,17 @@ impl Links {
             self.refuse(now, link, why, fx);
             return None;
         }
-        if !self.peers.contains_key(&id) {
+        if !self.peers.contains_key(&id) && !self.admit(hello) {
             let why = format!(
                 "says that it is server {id}, which is no member: give all servers the same \
                  server.N lines, or correct its dataDir/myid"
             );
             self.refuse(now, link, why, fx);
             return None;
+        }
+        let peer = self.peer(id);
+        if peer.guest && !hello.addresses().is_empty() {
+            peer.addresses = hello.addresses().to_vec();
         }
         if id > me {
             self.keep(now, id, link, fx);
@@ -359,6 +394,26 @@ impl Links {
         self.close(link, fx);
         self.on_knock(now, id, hello, fx);
         None
+    }
+
+    /// Takes a server that is no member as a guest, if it may come, and can be dialled if it must
+    /// be; in place of another one that has no link, if there are many.
+    fn admit(&mut self, hello: &Hello) -> bool {
+        let (id, addresses) = (hello.from, hello.addresses().to_vec());
+        if !self.guests || id.0 < 0 || id < self.hello.from && addresses.is_empty() {
+            return false;
+        }
+        let guests = self.peers.iter().filter(|(_, peer)| peer.guest);
+        if guests.clone().count() >= MOST_GUESTS {
+            let idle =
+                |peer: &Peer| peer.link.is_none() && !matches!(peer.dialling, Dialling::Under(_));
+            let Some(idle) = guests.filter(|(_, peer)| idle(peer)).map(|(id, _)| *id).next() else {
+                return false;
+            };
+            self.peers.remove(&idle);
+        }
+        self.peers.insert(id, Peer::new(addresses, true));
+        true
     }
 
     /// A smaller server wants a link: it knows of none.

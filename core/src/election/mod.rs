@@ -80,9 +80,9 @@ use links::{Links, Speaker};
 use wire::{Address, Form, Hello, HelloForm, Notification, PeerState, Vote};
 
 use crate::{
-    config::{Ensemble, Member},
+    config::{Ensemble, Member, PeerRole},
     event::{Event, Level},
-    id::{LinkId, ServerId},
+    id::{LinkId, ServerId, Zxid},
     io::{Effects, Frame, Input},
     jute,
     quorum::Quorums,
@@ -111,6 +111,9 @@ pub struct Setup {
     pub timeout: Duration,
     /// Whether the hello names all of this server's addresses (`multiAddress.enabled`).
     pub multi_address: bool,
+    /// Whether servers that are no members may ask whom to follow (`reconfigEnabled`): they may
+    /// become members.
+    pub guests: bool,
 }
 
 /// How an election ends.
@@ -140,6 +143,8 @@ pub struct HeardConfig {
 pub struct Election<Z: Zoo = Sound> {
     zoo: Z,
     me: ServerId,
+    observer: bool,
+    multi_address: bool,
     quorums: Quorums,
     /// The configuration in force, as notifications carry it, and its version.
     config: (Vec<u8>, u64),
@@ -174,7 +179,7 @@ impl<Z: Zoo> Election<Z> {
     /// # Panics
     /// When this server is no member of the ensemble.
     pub fn new(zoo: Z, setup: Setup) -> Election<Z> {
-        let Setup { me, ensemble, quorums, timeout, multi_address } = setup;
+        let Setup { me, ensemble, quorums, timeout, multi_address, guests } = setup;
         let own = ensemble.members().get(&me.0).expect("a server belongs to its own ensemble");
         let form = hello_form(addresses(own), multi_address);
         let others = ensemble.members().iter().filter(|(id, _)| **id != me.0);
@@ -182,7 +187,9 @@ impl<Z: Zoo> Election<Z> {
         Election {
             zoo,
             me,
-            links: Links::new(Hello { from: me, form }, timeout, others),
+            observer: own.role == PeerRole::Observer,
+            multi_address,
+            links: Links::new(Hello { from: me, form }, timeout, guests, others),
             quorums,
             config: (ensemble.to_string().into_bytes(), ensemble.version()),
             mode: Mode::Idle,
@@ -190,6 +197,39 @@ impl<Z: Zoo> Election<Z> {
             met_data: false,
             heard: None,
         }
+    }
+
+    /// Other members are in force, or under way: `next` are those, if any. Whoever is in neither is
+    /// a guest from now on.
+    pub fn reconfigure(
+        &mut self,
+        now: Instant,
+        in_force: &Ensemble,
+        next: Option<&Ensemble>,
+        quorums: Quorums,
+        fx: &mut Effects,
+    ) {
+        self.config = (in_force.to_string().into_bytes(), in_force.version());
+        self.heard = self.heard.take().filter(|heard| heard.version > self.config.1);
+        self.quorums = quorums;
+        self.observer = false;
+        if let Some(own) = in_force.members().get(&self.me.0) {
+            self.observer = own.role == PeerRole::Observer;
+            self.links.call(hello_form(addresses(own), self.multi_address));
+        }
+        let members = next.iter().flat_map(|next| next.members()).chain(in_force.members());
+        let others = members.filter(|(id, _)| **id != self.me.0);
+        self.links.meet(others.map(|(&id, member)| (ServerId(id), addresses(member))));
+        self.settle_up(now, fx);
+    }
+
+    /// A reconfiguration has named the leader: there is nothing to elect.
+    pub fn appoint(&mut self, now: Instant, leader: ServerId, zxid: Zxid, fx: &mut Effects) {
+        let (round, epoch) = (self.round(), i64::from(zxid.epoch()));
+        let decision = self.decision_for(leader);
+        self.mode = Mode::Settled { decision, vote: Vote { leader, zxid, epoch }, round };
+        self.owe_all();
+        self.settle_up(now, fx);
     }
 
     /// Looks for a leader, with what is durable here now. Ends whatever was decided before.
@@ -278,6 +318,11 @@ impl<Z: Zoo> Election<Z> {
     /// on it is not decided here.
     pub fn heard_config(&self) -> Option<&HeardConfig> {
         self.heard.as_ref()
+    }
+
+    /// The same, once.
+    pub fn take_heard_config(&mut self) -> Option<HeardConfig> {
+        self.heard.take()
     }
 
     fn on_frame(
@@ -411,16 +456,24 @@ impl<Z: Zoo> Election<Z> {
         let Mode::Looking { ballot, .. } = &self.mode else { return None };
         let unanimous = || ballot.unanimous(&self.quorums, |id| self.links.is_away(id));
         let Outcome { vote, round } = outcome.or_else(|| ballot.ripe(now)).or_else(unanimous)?;
-        let (decision, says) = if vote.leader == self.me {
-            (Decision::Leading, "leads")
-        } else if self.quorums.is_voter(self.me) {
-            (Decision::Following(vote.leader), "follows")
-        } else {
-            (Decision::Observing(vote.leader), "observes")
+        let decision = self.decision_for(vote.leader);
+        let says = match decision {
+            Decision::Leading => "leads",
+            Decision::Following(_) => "follows",
+            Decision::Observing(_) => "observes",
         };
         self.tell(fx, format!("round {round} is over: this server {says}, elected was {vote}"));
         self.mode = Mode::Settled { decision, vote, round };
         Some(decision)
+    }
+
+    /// What this server is to do where that one leads. Who is no member follows without a vote.
+    fn decision_for(&self, leader: ServerId) -> Decision {
+        match self.observer {
+            _ if leader == self.me => Decision::Leading,
+            true => Decision::Observing(leader),
+            false => Decision::Following(leader),
+        }
     }
 
     /// Pays what is owed and dials who is wanted: the end of every input.

@@ -252,7 +252,7 @@ fn election(me: i64, version: &str) -> Election {
     let timeout = Duration::from_secs(5);
     Election::new(
         Sound,
-        Setup { me: ServerId(me), ensemble, quorums, timeout, multi_address: false },
+        Setup { me: ServerId(me), ensemble, quorums, timeout, multi_address: false, guests: false },
     )
 }
 

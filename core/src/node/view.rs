@@ -62,6 +62,8 @@ pub struct View {
     pub applied: Zxid,
     /// The tree's digest.
     pub digest: u64,
+    /// The version of the configuration that is in force.
+    pub members: u64,
 }
 
 impl View {
@@ -76,6 +78,7 @@ impl View {
             committed: replica.committed(),
             applied: replica.applied(),
             digest: replica.digest(),
+            members: 0,
         }
     }
 
@@ -91,6 +94,7 @@ impl View {
             committed: none,
             applied: none,
             digest: 0,
+            members: 0,
         }
     }
 }

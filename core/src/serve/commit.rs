@@ -58,7 +58,9 @@ impl<Z: Zoo> Server<Z> {
         now: Now,
     ) {
         let zxid = self.proposed.next();
-        let cx = Context { tree: &self.replica.tree, rules: &self.rules, wall_ms: now.wall_ms };
+        let members = self.members.as_ref();
+        let (tree, rules, wall_ms) = (&self.replica.tree, &self.rules, now.wall_ms);
+        let cx = Context { tree, rules, members, wall_ms };
         let out = self.replica.pending.buffer();
         match Request::decode(header.op, body) {
             Ok(request) if self.old_peer && request.is_beyond_3_4() => {
@@ -67,6 +69,9 @@ impl<Z: Zoo> Server<Z> {
             }
             Ok(request) => {
                 self.prep.prepare(&cx, zxid, asker, &request, out);
+                if let Some(next) = self.prep.take_reconfigured() {
+                    self.note_reconfigured(next);
+                }
                 if matches!(request, Request::CloseSession) {
                     self.replica.sessions.close(asker.session);
                 }
@@ -100,7 +105,8 @@ impl<Z: Zoo> Server<Z> {
         now: Now,
     ) {
         let zxid = self.proposed.next();
-        let cx = Context { tree: &self.replica.tree, rules: &self.rules, wall_ms: now.wall_ms };
+        let (tree, rules, wall_ms) = (&self.replica.tree, &self.rules, now.wall_ms);
+        let cx = Context { tree, rules, members: None, wall_ms };
         self.prep.create_session(&cx, zxid, session, timeout_ms, self.replica.pending.buffer());
         self.stage(zxid, origin, now);
     }
@@ -108,7 +114,8 @@ impl<Z: Zoo> Server<Z> {
     /// Stages the closeSession of a session that is marked as closing.
     pub(super) fn propose_expiry(&mut self, session: SessionId, now: Now) {
         let zxid = self.proposed.next();
-        let cx = Context { tree: &self.replica.tree, rules: &self.rules, wall_ms: now.wall_ms };
+        let (tree, rules, wall_ms) = (&self.replica.tree, &self.rules, now.wall_ms);
+        let cx = Context { tree, rules, members: None, wall_ms };
         self.prep.expire_session(&cx, zxid, session, self.replica.pending.buffer());
         self.stage(zxid, Origin::Nobody, now);
     }
@@ -119,7 +126,8 @@ impl<Z: Zoo> Server<Z> {
         let ids = Identities::default();
         let asker =
             Asker { session: SessionId::NONE, state: SessionState::Alive, cxid: 0, ids: &ids };
-        let cx = Context { tree: &self.replica.tree, rules: &self.rules, wall_ms: now.wall_ms };
+        let (tree, rules, wall_ms) = (&self.replica.tree, &self.rules, now.wall_ms);
+        let cx = Context { tree, rules, members: None, wall_ms };
         let request = Request::DeleteContainer { path };
         self.prep.prepare(&cx, zxid, &asker, &request, self.replica.pending.buffer());
         self.stage(zxid, Origin::Nobody, now);
@@ -286,6 +294,9 @@ fn note_answer(
 fn put_result(txn: &Txn<'_>, outcome: &Outcome, out: &mut Vec<u8>) {
     if let Txn::Create(created) = txn {
         out.put_string(created.path);
+    }
+    if let Txn::SetData { data, reconfig: true, .. } = txn {
+        out.put_buffer(*data);
     }
     if let Some(stat) = &outcome.stat {
         stat.encode(out);

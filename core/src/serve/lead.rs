@@ -9,10 +9,16 @@
 use core::cmp::max;
 
 use super::{
-    auth::Identities, learn::Duty, pending::Origin, prep::Asker, replica::Committed, server::Server,
+    auth::Identities,
+    learn::Duty,
+    pending::Origin,
+    prep::{Asker, Members},
+    replica::Committed,
+    server::Server,
 };
 use crate::{
-    id::{LinkId, SessionId, Zxid},
+    config::Ensemble,
+    id::{LinkId, ServerId, SessionId, Zxid},
     io::Effects,
     jute::Reader,
     proto::{OpCode, RequestHeader},
@@ -47,6 +53,31 @@ impl<Z: Zoo> Server<Z> {
         self.replica.committed = Committed::Quorum(start);
         self.proposed = start;
         self.replica.sessions.restart_all(now.mono);
+    }
+
+    /// Takes in who belongs to the ensemble, for a reconfig to be judged by.
+    pub fn note_members(&mut self, members: Option<Members>) {
+        self.members = members;
+    }
+
+    /// Takes in which learners are up to date; nothing where the members cannot change.
+    pub fn note_synced(&mut self, me: ServerId, learners: impl Iterator<Item = ServerId> + Clone) {
+        let Some(members) = &mut self.members else { return };
+        let synced = core::iter::once(me).chain(learners);
+        if !members.synced.iter().copied().eq(synced.clone()) {
+            members.synced = synced.collect();
+        }
+    }
+
+    /// A reconfig was proposed: there is one at a time.
+    pub(super) fn note_reconfigured(&mut self, next: Ensemble) {
+        self.members.as_mut().expect("it was judged by them").changing = true;
+        self.reconfigured = Some(next);
+    }
+
+    /// The members that a new proposal leads to, under its zxid as their version.
+    pub fn take_reconfigured(&mut self) -> Option<Ensemble> {
+        self.reconfigured.take()
     }
 
     /// The proposals after `zxid`, oldest first, as they go to learners: the log's entries.

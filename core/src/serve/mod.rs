@@ -28,6 +28,7 @@ mod talk;
 
 pub use lead::Forwarded;
 pub use learn::Asking;
+pub use prep::Members;
 pub use replica::{Committed, Replica};
 pub use server::Server;
 pub use talk::{Facts, whitelist};

@@ -30,7 +30,7 @@ use crate::{
     session::Sessions,
     store::{Frozen, Ids, LogWriter, Recovered, SessionView, SnapshotNews, Snapshotter},
     time::{Instant, Now},
-    tree::Tree,
+    tree::{CONFIG, Tree},
     txn::{self, Outcome, Sink, Txn, TxnEntry},
     zoo::Zoo,
 };
@@ -185,6 +185,11 @@ impl<Z: Zoo> Replica<Z> {
     /// The tree: for those who look on.
     pub fn tree(&self) -> &Tree {
         &self.tree
+    }
+
+    /// The configuration that the tree shows, if it has a place for it.
+    pub fn shown_config(&self) -> Option<&[u8]> {
+        self.tree.find(CONFIG).and_then(|node| self.tree.data(node))
     }
 
     /// The digest of the tree.

@@ -12,7 +12,7 @@
 use alloc::{
     collections::{BTreeMap, VecDeque},
     format,
-    string::String,
+    string::{String, ToString},
     sync::Arc,
     vec::Vec,
 };
@@ -25,14 +25,14 @@ use super::{
     auth::Schemes,
     conn::{Conn, Hold, Phase},
     learn::{Duty, Upward},
-    prep::{Prep, Rules},
+    prep::{Members, Prep, Rules},
     replica::Replica,
     stats::{Counter, Measure, Stats},
     sweep::Sweep,
     talk::{Facts, Talk},
 };
 use crate::{
-    config::ServerConfig,
+    config::{Ensemble, ServerConfig},
     event::{Event, Level},
     hash::Keyed,
     id::{LinkId, OpId, SessionId, Zxid},
@@ -90,6 +90,10 @@ pub struct Server<Z: Zoo> {
     quota_told: Option<Instant>,
     /// Owners of ephemeral znodes that were no sessions when service began.
     strays: Vec<SessionId>,
+    /// Who belongs to the ensemble, while this server leads one whose members may change.
+    pub(super) members: Option<Members>,
+    /// Members that were proposed, and that the leader's machine has not been told of.
+    pub(super) reconfigured: Option<Ensemble>,
 }
 
 impl<Z: Zoo> Server<Z> {
@@ -121,6 +125,8 @@ impl<Z: Zoo> Server<Z> {
             sweep: Sweep::new(now.mono, config.containers.check_interval_ms),
             quota_told: None,
             strays: replica.strays(),
+            members: None,
+            reconfigured: None,
             replica,
             config,
         }
@@ -135,6 +141,12 @@ impl<Z: Zoo> Server<Z> {
     /// Its copy of history.
     pub fn replica(&mut self) -> &mut Replica<Z> {
         &mut self.replica
+    }
+
+    /// Shows who belongs to the ensemble at `/zookeeper/config`.
+    pub fn show_members(&mut self, members: &Ensemble) {
+        let version = Zxid(members.version().cast_signed());
+        self.replica.tree.show_config(members.to_string().as_bytes(), version);
     }
 
     /// Its copy of history, to look at.

@@ -7,7 +7,8 @@
 //! parent's numbers behind.
 
 use super::{
-    NodeId, Owner, ROOT, Ring, StoredStat, Tree, digest, hash_name, quota,
+    CONFIG, CONFIG_ACL, NodeId, Owner, ROOT, Ring, StoredStat, Tree, config_stat, digest,
+    hash_name, quota,
     slab::{NONE, Set, Special},
     split,
 };
@@ -103,6 +104,21 @@ impl Tree {
         self.data_size = self.data_size.wrapping_add_signed(more);
         self.account(path, more, 0);
         Ok(NodeId(at))
+    }
+
+    /// Has `/zookeeper/config` show this text, of the reconfiguration `zxid`. No transaction says so
+    /// before the first one, so it takes no time and no version; Java's servers each put their own
+    /// clock's time there (`ZKDatabase.initConfigInZKDatabase`).
+    pub(crate) fn show_config(&mut self, text: &[u8], zxid: Zxid) {
+        if self.find(CONFIG).is_none() {
+            let acl = self.acls.hold(Some(&CONFIG_ACL));
+            if self.place(CONFIG, Some(b""), acl, &config_stat()).is_err() {
+                return self.acls.release(acl);
+            }
+        }
+        if self.find(CONFIG).is_some_and(|node| self.data(node) != Some(text)) {
+            self.set_data(CONFIG, Some(text), -1, zxid, 0).expect("it was found");
+        }
     }
 
     pub(crate) fn set_acl(

@@ -43,6 +43,14 @@ pub const PROC: &[u8] = b"/zookeeper";
 /// The znode that shows the ensemble's configuration.
 pub const CONFIG: &[u8] = b"/zookeeper/config";
 
+/// Who may do what with it: anyone reads, and only those whom another ACL names may reconfigure.
+const CONFIG_ACL: [Acl<'static>; 1] = [Acl { perms: perms::READ, ..Acl::OPEN }];
+
+/// The Stat with which it begins.
+fn config_stat() -> StoredStat {
+    StoredStat { aversion: -1, ..StoredStat::default() }
+}
+
 /// A znode of a tree, until the tree next changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(u32);
@@ -89,13 +97,12 @@ impl Tree {
     /// The tree of a server that never took a write: `/zookeeper`, `quota` and `config`.
     pub fn new(hash: Keyed) -> Tree {
         let mut tree = Tree::bare(hash);
-        let anyone_reads = [Acl { perms: perms::READ, ..Acl::OPEN }];
-        for path in [PROC, b"/zookeeper/quota", CONFIG] {
-            let acl = if path == CONFIG { tree.acls.hold(Some(&anyone_reads)) } else { acls::OPEN };
-            let aversion = if path == CONFIG { -1 } else { 0 };
-            let stat = StoredStat { aversion, ..StoredStat::default() };
-            tree.place(path, Some(b""), acl, &stat).expect("parents stand before children");
+        for path in [PROC, b"/zookeeper/quota"] {
+            let placed = tree.place(path, Some(b""), acls::OPEN, &StoredStat::default());
+            placed.expect("parents stand before children");
         }
+        let acl = tree.acls.hold(Some(&CONFIG_ACL));
+        tree.place(CONFIG, Some(b""), acl, &config_stat()).expect("its parent stands");
         tree
     }
 

@@ -7,4 +7,4 @@ mod apply;
 mod record;
 
 pub use apply::{Outcome, Sink, apply, apply_in};
-pub use record::{CreateTxn, Txn, TxnDigest, TxnEntry, TxnHeader, TxnKind};
+pub use record::{CreateTxn, Txn, TxnDigest, TxnEntry, TxnHeader, TxnKind, reconfigured};

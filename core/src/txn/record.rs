@@ -307,6 +307,18 @@ pub struct TxnEntry<'a> {
     pub digest: Option<TxnDigest>,
 }
 
+/// The text of the members that a log entry leads to, if it is a reconfiguration.
+pub fn reconfigured(entry: &[u8]) -> Option<&[u8]> {
+    let header = TxnHeader::decode(&mut Reader::new(entry)).ok()?;
+    if header.op != OpCode::Reconfig.code() {
+        return None;
+    }
+    match TxnEntry::decode(&mut Reader::new(entry)).ok()?.txn {
+        Txn::SetData { data, .. } => data,
+        _ => None,
+    }
+}
+
 impl<'a> Record<'a> for TxnEntry<'a> {
     fn decode(r: &mut Reader<'a>) -> Result<Self, Malformed> {
         let header = TxnHeader::decode(r)?;

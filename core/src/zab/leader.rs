@@ -39,6 +39,20 @@
 //! nothing that was ever shown can be missing from this disk after a crash, and a leader whose disk
 //! is slow answers its own clients late, while its learners' are not held up.
 //!
+//! # Another configuration
+//!
+//! A reconfiguration is a transaction that needs a quorum of the members in force and one of the
+//! next ([`Leader::reconfigure`]); what was proposed before it needs only the first. From its commit
+//! on the next one is in force, here and, by COMMITANDACTIVATE and INFORMANDACTIVATE, everywhere. If
+//! this server does not stay a voter at its place, it commits nothing more: it names an heir, the
+//! learner among the new voters that has the most, and leads until the others have left it for
+//! that one. A leader that begins with a configuration under way (it is in its log) has to bring
+//! it about: both must acknowledge NEWLEADER, which carries it.
+//!
+//! Two leaders cannot both commit. Each quorum of the members before holds the change in its log,
+//! so whoever is elected by one has it, too, and needs a quorum of the new ones as well; and what
+//! is committed later by the new members alone, follows the change in the log.
+//!
 //! # The promise of sync
 //!
 //! A sync is answered when all that was proposed before it is committed, and a quorum has answered
@@ -67,7 +81,7 @@ use crate::{
     io::{Effect, Effects, Frame},
     jute::{Reader, Record},
     proto::OpCode,
-    quorum::Quorums,
+    quorum::{Quorum, Quorums},
     time::Instant,
     zoo::{Mutation, Zoo},
 };
@@ -80,11 +94,11 @@ const LAST_COUNTER: u32 = u32::MAX - (1 << 20);
 pub struct LeaderConfig {
     /// Its id.
     pub me: ServerId,
-    /// Whose agreement it needs.
+    /// Whose agreement it needs: those in force, and those under way.
     pub quorums: Quorums,
-    /// The version of its configuration.
+    /// The version of the newest configuration it has seen.
     pub config_version: i64,
-    /// Its configuration as text, which learners are told with NEWLEADER.
+    /// That configuration as text, which learners are told with NEWLEADER.
     pub config: Vec<u8>,
     /// A tick.
     pub tick: Duration,
@@ -95,6 +109,16 @@ pub struct LeaderConfig {
     pub sync_limit: Duration,
     /// Whether every learner gets a whole tree (`forceSnapshotSync`).
     pub whole: bool,
+}
+
+/// A reconfiguration that was proposed and is not committed.
+#[derive(Clone, Debug)]
+struct Change {
+    zxid: Zxid,
+    /// Its text.
+    config: Vec<u8>,
+    /// Whether this server may go on leading.
+    stays: bool,
 }
 
 /// Where a leader is; drawn in the module's doc.
@@ -135,6 +159,9 @@ pub struct Leader<Z: Zoo> {
     ping: bool,
     /// This server's own syncs.
     syncs: VecDeque<(Zxid, u64)>,
+    change: Option<Change>,
+    /// Reconfigurations that were committed, and who is to lead from each on.
+    activated: Vec<(Zxid, ServerId)>,
 }
 
 impl<Z: Zoo> Leader<Z> {
@@ -161,6 +188,8 @@ impl<Z: Zoo> Leader<Z> {
             round: 0,
             ping: false,
             syncs: VecDeque::new(),
+            change: None,
+            activated: Vec::new(),
             config,
         }
     }
@@ -183,6 +212,18 @@ impl<Z: Zoo> Leader<Z> {
     /// Whether a learner is a 3.4 server, which cannot log operations of later versions.
     pub fn has_old_learner(&self) -> bool {
         self.peers.values().any(|peer| peer.old)
+    }
+
+    /// Who is to lead in its place, after a reconfiguration.
+    pub fn heir(&self) -> Option<ServerId> {
+        let heir = self.activated.last().map(|(_, leader)| *leader);
+        heir.filter(|leader| *leader != self.config.me)
+    }
+
+    /// The learners that are up to date and heard of, with a vote or without, but no observers.
+    pub fn synced(&self) -> impl Iterator<Item = ServerId> + Clone + '_ {
+        let synced = |peer: &&Peer| peer.stage == Stage::Live && !peer.observer;
+        self.peers.values().filter(synced).map(|peer| peer.sid)
     }
 
     /// Ends the role and keeps history.
@@ -311,6 +352,23 @@ impl<Z: Zoo> Leader<Z> {
         self.history.push(zxid, entry);
     }
 
+    /// The configuration has this version and text: before anybody was told.
+    pub fn date(&mut self, version: Zxid, config: Vec<u8>) {
+        assert_eq!(self.mode, Mode::Accepting, "NEWLEADER says so");
+        (self.config.config_version, self.config.config) = (version.0, config);
+    }
+
+    /// The transaction that was proposed last is a reconfiguration, with this text; `stays` says
+    /// whether this server is a voter in it, at the same place.
+    ///
+    /// # Panics
+    /// If another one is under way.
+    pub fn reconfigure(&mut self, next: Quorum, config: Vec<u8>, stays: bool) {
+        assert!(self.change.is_none(), "one at a time");
+        self.change = Some(Change { zxid: self.history.last(), config, stays });
+        self.config.quorums = self.config.quorums.clone().towards(next);
+    }
+
     /// Says whether a session may go on over a learner.
     pub fn revalidated(&mut self, link: LinkId, session: SessionId, valid: bool, fx: &mut Effects) {
         if let Some(peer) = self.peers.get_mut(&link) {
@@ -365,6 +423,11 @@ impl<Z: Zoo> Leader<Z> {
             return;
         }
         self.pull(now, fx, orders);
+        if let Some(heir) = self.heir()
+            && self.peers.values().all(|peer| peer.observer)
+        {
+            return self.step_down(&format!("server {heir} is to lead"), fx, orders);
+        }
         if core::mem::take(&mut self.ping) && self.mode == Mode::Leading {
             self.round += 1;
             let zxid = self.history.last().max(Zxid::new(self.epoch, 0));
@@ -401,18 +464,22 @@ impl<Z: Zoo> Leader<Z> {
     }
 
     fn source(&mut self, now: Instant) -> (Source<'_, Z>, &mut BTreeMap<LinkId, Peer>) {
-        let Leader { zoo, ref history, epoch, ref config, ref mut peers, .. } = *self;
-        (Source { zoo, history, epoch, config: &config.config, now }, peers)
+        let Leader { zoo, ref history, epoch, ref config, ref mut peers, ref activated, .. } =
+            *self;
+        (Source { zoo, history, epoch, config: &config.config, activated, now }, peers)
     }
 
     /// Whether a quorum agrees: the voters of which a link says so, and this server if `mine`.
     fn is_quorum(&self, mine: bool, agrees: impl Fn(&Peer) -> bool) -> bool {
-        let mine = mine && !self.zoo.has(Mutation::LeaderNotCounted);
-        let agrees = |peer: &Peer| !peer.observer && agrees(peer);
-        self.config.quorums.hold(self.zoo, |sid| match sid == self.config.me {
-            true => mine,
-            false => self.peers.values().any(|peer| peer.sid == sid && agrees(peer)),
-        })
+        self.config.quorums.hold(self.zoo, |sid| self.says(sid, mine, &agrees))
+    }
+
+    /// Whether a voter agrees.
+    fn says(&self, sid: ServerId, mine: bool, agrees: &impl Fn(&Peer) -> bool) -> bool {
+        match sid == self.config.me {
+            true => mine && !self.zoo.has(Mutation::LeaderNotCounted),
+            false => self.peers.values().any(|p| p.sid == sid && !p.observer && agrees(p)),
+        }
     }
 
     fn on_packet<'f>(
@@ -503,7 +570,7 @@ impl<Z: Zoo> Leader<Z> {
         }
         let peer = self.peers.get_mut(&link).expect("it spoke");
         peer.sid = info.sid;
-        peer.observer = observer || !self.config.quorums.is_voter(info.sid);
+        peer.observer = observer;
         peer.old = info.config_version.is_none();
         peer.stage = Stage::Waiting;
     }
@@ -557,6 +624,10 @@ impl<Z: Zoo> Leader<Z> {
             && self.is_quorum(true, Peer::is_settled)
         {
             next(self, Mode::Applying);
+            self.config.quorums = self.config.quorums.clone().arrived();
+            if !self.config.quorums.is_voter(self.config.me) {
+                self.activated.push((Zxid::new(self.epoch, 0), self.pick_heir()));
+            }
             orders.push(LeaderOrder::Lead { epoch: self.epoch });
         }
         if self.mode == Mode::Leading {
@@ -616,21 +687,57 @@ impl<Z: Zoo> Leader<Z> {
 
     /// Commits what a quorum has.
     fn commit(&mut self, orders: &mut Orders<'_>) {
-        if self.mode != Mode::Leading || self.history.last() <= self.history.committed() {
-            return;
+        while let Some(zxid) = self.next_commit() {
+            self.history.commit(zxid);
+            orders.push(LeaderOrder::CommitTo { zxid });
+            if let Some(change) = self.change.take_if(|change| change.zxid == zxid) {
+                self.activate(change, orders);
+            }
         }
+    }
+
+    /// Up to where a quorum has what is not committed, as far as one rule goes.
+    fn next_commit(&self) -> Option<Zxid> {
+        let (last, committed) = (self.history.last(), self.history.committed());
+        if self.mode != Mode::Leading || last <= committed || self.heir().is_some() {
+            return None;
+        }
+        // What was proposed before a reconfiguration needs no quorum of the next configuration.
+        let (both, most) = match &self.change {
+            None => (true, last),
+            Some(change) if change.zxid.follows(committed) => (true, change.zxid),
+            Some(change) => (false, Zxid(change.zxid.0 - 1)),
+        };
         let durable = self.footing.durable;
         let acked = self.peers.values().filter(|peer| peer.is_settled()).map(|peer| peer.acked);
         let mut marks: Vec<Zxid> = acked.chain([durable]).collect();
         marks.sort_unstable();
-        let held =
-            |mark: &Zxid| self.is_quorum(durable >= *mark, |p| p.is_settled() && p.acked >= *mark);
-        let Some(mark) = marks.into_iter().rev().find(held) else { return };
-        let zxid = mark.min(self.history.last());
-        if zxid > self.history.committed() {
-            self.history.commit(zxid);
-            orders.push(LeaderOrder::CommitTo { zxid });
-        }
+        let held = |mark: &Zxid| {
+            let has = |p: &Peer| p.is_settled() && p.acked >= *mark;
+            let says = |sid| self.says(sid, durable >= *mark, &has);
+            let quorums = &self.config.quorums;
+            if both { quorums.hold(self.zoo, says) } else { quorums.hold_in_force(self.zoo, says) }
+        };
+        let mark = marks.into_iter().rev().find(held)?;
+        Some(mark.min(most)).filter(|zxid| *zxid > committed)
+    }
+
+    /// A reconfiguration was committed.
+    fn activate(&mut self, change: Change, orders: &mut Orders<'_>) {
+        let Change { zxid, config, stays } = change;
+        let leader = if stays { self.config.me } else { self.pick_heir() };
+        self.config.quorums = self.config.quorums.clone().arrived();
+        (self.config.config, self.config.config_version) = (config, zxid.0);
+        self.activated.push((zxid, leader));
+        orders.push(LeaderOrder::Activate { zxid });
+    }
+
+    /// The voter of the next configuration that has the most.
+    fn pick_heir(&self) -> ServerId {
+        let votes =
+            |p: &&Peer| p.is_settled() && !p.observer && self.config.quorums.will_vote(p.sid);
+        let heirs = self.peers.values().filter(votes).map(|peer| (peer.acked, peer.sid));
+        heirs.max().map(|(_, sid)| sid).expect("a quorum of them has it, this server not among it")
     }
 
     fn pull(&mut self, now: Instant, fx: &mut Effects, orders: &mut Orders<'_>) {

@@ -218,6 +218,70 @@ fn who_holds_more_refuses_and_who_promised_before_does_not_count() {
     assert_eq!(rig.info(A, 6, false), ["Accept { epoch: 6 }"]);
 }
 
+/// A leader with two learners, and two guests who are up to date.
+fn with_guests() -> Rig<Sound> {
+    let mut rig = Rig::new(Sound);
+    rig.leading();
+    for link in [LinkId(4), LinkId(5)] {
+        rig.info(link, EPOCH, false);
+        rig.ack_epoch(link, z(4, 2), None);
+        rig.ack(link, z(EPOCH, 0));
+    }
+    rig
+}
+
+fn propose(rig: &mut Rig<Sound>, counter: u32) -> Vec<String> {
+    let zxid = z(EPOCH, counter);
+    rig.act(|leader, _, _, _| leader.propose(zxid, Arc::new(entry(zxid))));
+    rig.durable(zxid)
+}
+
+fn commits(words: &[String]) -> Vec<&str> {
+    let commit = |words: &&str| words.starts_with("commit to") || words.starts_with("Activate");
+    words.iter().map(String::as_str).filter(commit).collect()
+}
+
+#[test]
+fn a_reconfiguration_needs_both_quorums_and_what_was_before_it_only_the_old() {
+    let mut rig = with_guests();
+    propose(&mut rig, 1);
+    let next = Quorum::majority([1, 4, 5].map(ServerId));
+    rig.act(|leader, _, _, _| {
+        leader.propose(z(EPOCH, 2), Arc::new(entry(z(EPOCH, 2))));
+        leader.reconfigure(next, b"next".to_vec(), true);
+    });
+    propose(&mut rig, 3);
+    let words = rig.ack(A, z(EPOCH, 3));
+    assert_eq!(commits(&words), ["commit to 0x500000001"], "the others need the new ones, too");
+    let words = rig.ack(LinkId(4), z(EPOCH, 2));
+    assert_eq!(commits(&words), ["commit to 0x500000002", "Activate { zxid: Zxid(21474836482) }"]);
+    assert!(words.contains(&"2: COMMITANDACTIVATE 0x500000002".into()), "{words:?}");
+    let words = rig.ack(LinkId(4), z(EPOCH, 3));
+    assert_eq!(commits(&words), ["commit to 0x500000003"], "the old ones are asked no more");
+}
+
+#[test]
+fn a_leader_that_does_not_stay_commits_no_more_and_leaves_when_the_others_have() {
+    let mut rig = with_guests();
+    let next = Quorum::majority([2, 4, 5].map(ServerId));
+    rig.act(|leader, _, _, _| {
+        leader.propose(z(EPOCH, 1), Arc::new(entry(z(EPOCH, 1))));
+        leader.reconfigure(next, b"next".to_vec(), false);
+    });
+    rig.durable(z(EPOCH, 1));
+    propose(&mut rig, 2);
+    rig.ack(A, z(EPOCH, 1));
+    let words = rig.ack(LinkId(5), z(EPOCH, 2));
+    assert_eq!(commits(&words).len(), 2, "{words:?}");
+    assert_eq!(rig.leader.heir(), Some(ServerId(5)), "it has the most");
+    assert_eq!(commits(&rig.ack(A, z(EPOCH, 2))), [""; 0]);
+    for link in [A, B, LinkId(4)] {
+        rig.act(|leader, _, _, orders| leader.on_link_down(link, orders));
+    }
+    let words = rig.act(|leader, _, _, orders| leader.on_link_down(LinkId(5), orders));
+    assert_eq!(words.last().unwrap(), "step down: server 5 is to lead");
+}
+
 #[test]
 fn what_a_quorum_has_is_committed_in_order_the_leader_one_of_all() {
     let mut rig = Rig::new(Sound);

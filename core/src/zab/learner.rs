@@ -35,6 +35,12 @@
 //! is durable. Hence nothing that was ever shown can be missing from this disk after a crash, and a
 //! server whose disk is slow shows late what is committed.
 //!
+//! # Other members
+//!
+//! A leader tells of its configuration with NEWLEADER ([`LearnerOrder::Config`]), and a COMMIT or
+//! INFORM that names a leader is a reconfiguration's ([`LearnerOrder::Activate`]). What follows from
+//! that for this server's role is its owner's to say.
+//!
 //! # What leaders of Java's do
 //!
 //! One gives a write that it cannot read the number of the transaction before it, and proposes and
@@ -419,6 +425,8 @@ impl<Z: Zoo> Learner<Z> {
             ) => Err(misfit(&said)),
             (FromLeader::NewLeader { zxid, config }, Mode::Catching) => {
                 self.old_leader = config.is_none();
+                let text = config.filter(|text| !text.is_empty());
+                orders.extend(text.map(|text| LearnerOrder::Config { text }));
                 self.settle(zxid)
             }
             (FromLeader::UpToDate, Mode::Waiting) => {
@@ -426,8 +434,13 @@ impl<Z: Zoo> Learner<Z> {
                 Ok(())
             }
             (FromLeader::Proposal { zxid, entry }, _) => self.append(zxid, entry, orders),
-            (FromLeader::Commit { zxid, .. }, _) => self.commit(zxid, orders),
-            (FromLeader::Inform { zxid, entry, .. }, _) => self.inform(zxid, entry, orders),
+            (FromLeader::Commit { zxid, designated }, _) => {
+                self.commit(zxid, orders).map(|()| activate(zxid, designated, orders))
+            }
+            (FromLeader::Inform { zxid, entry, designated }, _) => {
+                let informed = self.inform(zxid, entry, orders);
+                informed.map(|()| activate(zxid, designated, orders))
+            }
             (FromLeader::Ping { zxid }, Mode::Following) => {
                 orders.push(LearnerOrder::Pong { zxid });
                 Ok(())
@@ -638,6 +651,11 @@ impl<Z: Zoo> Learner<Z> {
             self.say(&FromLearner::Ack { zxid }, fx);
         }
     }
+}
+
+/// A transaction that was committed is a reconfiguration, if it names who is to lead.
+fn activate(zxid: Zxid, designated: Option<ServerId>, orders: &mut Orders<'_>) {
+    orders.extend(designated.map(|leader| LearnerOrder::Activate { zxid, leader }));
 }
 
 /// What is wrong with a word that came at the wrong time.

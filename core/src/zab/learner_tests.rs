@@ -327,6 +327,24 @@ fn a_tree_replaces_everything_and_what_it_holds_is_passed_over() {
 }
 
 #[test]
+fn other_members_are_told_of_and_are_in_force_with_their_commit() {
+    let mut rig = Rig::new(Sound);
+    rig.promised();
+    rig.hear(FromLeader::Diff { zxid: z(4, 2) });
+    let words = rig.hear(FromLeader::NewLeader { zxid: z(EPOCH, 0), config: Some(b"text") });
+    assert_eq!(words[0], "Config { text: [116, 101, 120, 116] }");
+    let mut rig = Rig::new(Sound);
+    rig.following();
+    rig.propose(z(EPOCH, 1));
+    let said = FromLeader::Commit { zxid: z(EPOCH, 1), designated: Some(ServerId(2)) };
+    let words = rig.hear(said);
+    let activate = "Activate { zxid: Zxid(21474836481), leader: ServerId(2) }";
+    assert_eq!(words, ["commit to 0x500000001", activate]);
+    let words = rig.hear(FromLeader::Commit { zxid: z(EPOCH, 9), designated: Some(ServerId(2)) });
+    assert!(words[0].starts_with("step down"), "what was never proposed is no reconfiguration");
+}
+
+#[test]
 fn an_observer_logs_and_applies_and_acknowledges_nothing() {
     let footing = Footing { accepted: 4, current: 4, durable: z(4, 2) };
     let observer = LearnerConfig { observer: true, ..config() };

@@ -6,7 +6,7 @@ use alloc::string::String;
 use super::wire::ForwardedRequest;
 #[cfg(doc)]
 use super::{Leader, Learner};
-use crate::id::{LinkId, SessionId, Zxid};
+use crate::id::{LinkId, ServerId, SessionId, Zxid};
 
 /// What a learner asks of its owner, to be done in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +48,19 @@ pub enum LearnerOrder<'a> {
     CommitTo {
         /// The transaction.
         zxid: Zxid,
+    },
+    /// The leader's configuration, with NEWLEADER: it is in force from [`LearnerOrder::Serve`] on,
+    /// unless it is the work of a transaction that is not committed by then.
+    Config {
+        /// Its text.
+        text: &'a [u8],
+    },
+    /// A reconfiguration is committed: it is in force from now on, and so is its leader.
+    Activate {
+        /// The transaction.
+        zxid: Zxid,
+        /// Who is to lead.
+        leader: ServerId,
     },
     /// Make `currentEpoch` this, and tell [`Learner::on_epochs`].
     SetCurrent {
@@ -101,6 +114,11 @@ pub enum LeaderOrder<'a> {
     },
     /// Everything up to a transaction is history: apply it once it is durable.
     CommitTo {
+        /// The transaction.
+        zxid: Zxid,
+    },
+    /// A reconfiguration is committed, and in force from now on.
+    Activate {
         /// The transaction.
         zxid: Zxid,
     },

@@ -102,7 +102,16 @@ pub(super) struct Source<'a, Z: Zoo> {
     pub history: &'a History<Z>,
     pub epoch: u32,
     pub config: &'a [u8],
+    /// Reconfigurations that were committed, and who is to lead from each on.
+    pub activated: &'a [(Zxid, ServerId)],
     pub now: Instant,
+}
+
+impl<Z: Zoo> Source<'_, Z> {
+    /// Who is to lead behind a transaction, if it is a reconfiguration.
+    fn designated(&self, zxid: Zxid) -> Option<ServerId> {
+        self.activated.iter().rev().find(|(at, _)| *at == zxid).map(|(_, leader)| *leader)
+    }
 }
 
 impl Peer {
@@ -290,7 +299,8 @@ impl Peer {
             && next <= history.committed()
         {
             self.told = next;
-            self.say(link, &FromLeader::Commit { zxid: next, designated: None }, fx);
+            let designated = source.designated(next);
+            self.say(link, &FromLeader::Commit { zxid: next, designated }, fx);
             return true;
         }
         if self.sent < history.before() {
@@ -324,7 +334,8 @@ impl Peer {
             self.say(link, &FromLeader::Commit { zxid, designated: None }, fx);
         } else if self.observer {
             self.told = zxid;
-            self.say(link, &FromLeader::Inform { zxid, entry, designated: None }, fx);
+            let designated = source.designated(zxid);
+            self.say(link, &FromLeader::Inform { zxid, entry, designated }, fx);
         } else {
             let slot = usize::from(self.owed[0].is_some());
             self.owed[slot] = Some((zxid, source.now));

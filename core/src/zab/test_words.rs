@@ -102,6 +102,9 @@ pub(super) fn leader_words(packet: &QuorumPacket<'_>) -> String {
     let said = FromLeader::read(packet).expect("a leader's");
     match said {
         FromLeader::UpToDate | FromLeader::Sync => said.name().into(),
+        FromLeader::Commit { designated: Some(_), .. } => {
+            format!("COMMITANDACTIVATE {}", packet.zxid)
+        }
         FromLeader::Revalidated { session, valid } => format!("REVALIDATE {session} {valid}"),
         _ => format!("{} {}", said.name(), packet.zxid),
     }

@@ -19,7 +19,7 @@ use std::{
 use menagerie_core::{
     event::{Event, Level},
     id::{AskId, LinkId},
-    io::{Effect, Effects, Exit, Input, Port, Question},
+    io::{ConfigFile, Effect, Effects, Exit, Input, Port, Question},
     node::Node,
     time::{Instant, Now},
     zoo::Sound,
@@ -71,6 +71,8 @@ pub struct Setup {
     pub questions: UnboundedReceiver<Asked>,
     /// Takes what the core has to tell.
     pub tell: Box<dyn FnMut(&Event)>,
+    /// Writes files of the configuration.
+    pub configure: Box<dyn FnMut(&ConfigFile)>,
 }
 
 /// Runs a core until it halts. `stop` asks it to, cleanly.
@@ -82,6 +84,7 @@ pub async fn run(node: Node<Sound>, setup: Setup, stop: impl Future<Output = ()>
             fx: Effects::new(),
             files: Files::new(setup.folders, done),
             tell: setup.tell,
+            configure: setup.configure,
             dirty: Vec::new(),
         }),
         links: RefCell::default(),
@@ -148,6 +151,7 @@ struct Core {
     fx: Effects,
     files: Files,
     tell: Box<dyn FnMut(&Event)>,
+    configure: Box<dyn FnMut(&ConfigFile)>,
     /// Links with bytes to write, reused.
     dirty: Vec<Rc<Link>>,
 }
@@ -219,6 +223,7 @@ impl Driver {
                         let _ = asker.send(answer);
                     }
                 }
+                Effect::Configure(file) => (core.configure)(&file),
                 Effect::Event(event) => (core.tell)(&event),
                 Effect::Halt { exit, why } => {
                     self.halted.set(Some(Halted { exit, why }));

@@ -146,14 +146,12 @@ fn left_out(config: &ServerConfig) -> impl Iterator<Item = &'static str> {
     let serves = "leaderServes=no is left out: a leader has clients, too";
     let read_only = "readonlymode.enabled is left out: without a quorum nothing is served";
     let keeps = "observer.syncEnabled=false is left out: an observer keeps log and snapshots";
-    let reconfig = "reconfigEnabled is left out: the members are those of the file";
     [
         (config.local_sessions != LocalSessions::Off, sessions),
         (peers.observer_master_port.is_some(), master),
         (peers.port_unification, unification),
         (peers.sasl.is_some(), sasl),
         (peers.oracle_path.is_some(), oracle),
-        (config.reconfig_enabled, reconfig),
         (!peers.leader_serves, serves),
         (config.read_only_mode, read_only),
         (!peers.observer_sync_enabled, keeps),

@@ -4,6 +4,7 @@
 pub mod background;
 mod configure;
 mod listen;
+mod members;
 mod signals;
 
 use std::{
@@ -133,6 +134,7 @@ async fn drive(
         max_packet: config.requests.max_buffer,
         questions,
         tell: tell(clients, file.is_none(), ready.clone()),
+        configure: members::keeper(file, config.clients.plain.clone()),
     };
     let unreachable = open_to_peers(&config, file, open, ready);
     let node = Node::new(node::Setup {

@@ -144,6 +144,14 @@ impl Model {
         Model { nodes, sessions: BTreeMap::new(), enforces_quotas: false }
     }
 
+    /// Who belongs to an ensemble stands at `/zookeeper/config` from the beginning.
+    pub fn show_members(&mut self, members: &str) {
+        let config = self.nodes.get_mut(&b"/zookeeper/config"[..]).expect("it is always there");
+        let config = Arc::make_mut(config);
+        config.data = Some(members.into());
+        config.stat.version = -1;
+    }
+
     /// A znode, as reads find it: the root has an empty name, too.
     pub fn seen(&self, path: &[u8]) -> Option<&Znode> {
         self.node(if path.is_empty() { b"/" } else { path })

@@ -75,8 +75,19 @@ pub struct Ghost {
 
 impl Ghost {
     /// The ghost of so many fresh servers.
-    pub fn fresh(servers: usize, tick_ms: u64, quorum: Quorum, enforces_quotas: bool) -> Ghost {
+    ///
+    /// `members` is what they show at `/zookeeper/config`.
+    pub fn fresh(
+        servers: usize,
+        tick_ms: u64,
+        quorum: Quorum,
+        members: Option<&str>,
+        enforces_quotas: bool,
+    ) -> Ghost {
         let mut model = Model::fresh();
+        if let Some(members) = members {
+            model.show_members(members);
+        }
         model.enforces_quotas = enforces_quotas;
         Ghost {
             replicas: vec![Replica::fresh(tick_ms, model.clone()); servers],

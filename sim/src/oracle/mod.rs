@@ -200,8 +200,10 @@ impl Oracles {
     pub fn new(scenario: &Scenario, proofs: &'static [Proof]) -> Oracles {
         let enforces_quotas = scenario.servers[0].security.enforce_quota;
         let (servers, tick_ms) = (scenario.servers.len(), scenario.tick_ms());
+        let (quorum, members) = (scenario.quorum(), scenario.members());
+        let members = members.as_deref();
         Oracles {
-            ghost: Ghost::fresh(servers, tick_ms, scenario.quorum(), enforces_quotas),
+            ghost: Ghost::fresh(servers, tick_ms, quorum, members, enforces_quotas),
             replies: Vec::new(),
             seen: Vec::new(),
             signs: Signs::default(),

@@ -391,6 +391,7 @@ impl World {
                 Effect::Halt { exit, why } => return self.halts(server, exit, &why),
                 Effect::Dial { .. } | Effect::File { .. } => self.orders(server, effect)?,
                 Effect::Answer { .. } => {}
+                Effect::Configure(_) => unreachable!("no world changes who belongs to it"),
             }
         }
         Ok(())

@@ -183,7 +183,9 @@ impl World {
                     assert!(event.level() != Level::Error, "{event}");
                     assert!(!matches!(event, Event::TornTail { .. }), "{event}");
                 }
-                Effect::Dial { .. } => unreachable!("a server alone dials nobody"),
+                Effect::Dial { .. } | Effect::Configure(_) => {
+                    unreachable!("a server alone has no others")
+                }
                 Effect::Halt { why, .. } => panic!("it halted: {why}"),
                 Effect::Pause { .. } | Effect::Resume { .. } | Effect::Answer { .. } => {}
             }

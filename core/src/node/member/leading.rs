@@ -5,10 +5,11 @@
 //! A turn goes round: what the server proposed goes to the learners, what a quorum has by now is
 //! applied, which may release more writes to propose.
 
-use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
+use alloc::{boxed::Box, format, string::ToString, sync::Arc, vec::Vec};
 
-use super::{Member, Role, ensemble_of, quorums, ticks, told};
+use super::{Member, Role, ensemble_of, ticks, told};
 use crate::{
+    config::{Ensemble, PeerRole},
     event::{Event, Level},
     id::{LinkId, OpId, Zxid},
     io::{Effects, FileError, FileOutput, Frame},
@@ -47,9 +48,9 @@ impl<Z: Zoo> Member<Z> {
         let (config, own) = (&base.config, ensemble_of(&base.config));
         let setup = LeaderConfig {
             me: self.me,
-            quorums: quorums(own),
-            config_version: own.ensemble.version().cast_signed(),
-            config: format!("{}", own.ensemble).into_bytes(),
+            quorums: self.membership.quorums(),
+            config_version: self.membership.last_seen().version().cast_signed(),
+            config: self.membership.last_seen().to_string().into_bytes(),
             tick: core::time::Duration::from_millis(u64::from(config.tick_time_ms)),
             init_limit: ticks(config, own.init_limit),
             sync_limit: ticks(config, own.sync_limit),
@@ -140,6 +141,10 @@ impl<Z: Zoo> Member<Z> {
             if let Body::Serving(server) = &mut self.body {
                 server.note_old_peer(leading.leader.has_old_learner(), fx);
                 carry(server, &mut leading.leader);
+                server.note_synced(self.me, leading.leader.synced());
+                if let Some(next) = server.take_reconfigured() {
+                    self.propose_members(base, next, fx);
+                }
             }
             self.command(base, fx, Leader::flush);
             if !self.has_news() {
@@ -175,6 +180,44 @@ impl<Z: Zoo> Member<Z> {
         server.lead(epoch, base.now);
         base.welcome(&mut server, fx);
         self.body = Body::Serving(Box::new(server));
+        self.note_members(base);
+    }
+
+    /// The members of a configuration file have version 0. The first leader that others follow dates
+    /// them with its epoch, so that they prevail over what servers that join have in their files
+    /// (ZOOKEEPER-1783); its NEWLEADER says so.
+    fn date_members(&mut self, epoch: u32, fx: &mut Effects) {
+        if self.membership.last_seen().version() > 0 || !self.membership.is_enabled() {
+            return;
+        }
+        let version = Zxid::new(epoch, 0);
+        let dated = self.membership.in_force().clone();
+        let dated = dated.with_version(version.0.cast_unsigned());
+        if let Role::Leading(leading) = &mut self.role {
+            leading.leader.date(version, dated.to_string().into_bytes());
+        }
+        self.membership.see(dated, fx);
+    }
+
+    /// The server has just proposed other members, and the leader the transaction that says so.
+    fn propose_members(&mut self, base: &mut Base<Z>, next: Ensemble, fx: &mut Effects) {
+        let Role::Leading(leading) = &mut self.role else { return };
+        let at = |members: &Ensemble| members.members().get(&self.me.0).cloned();
+        let (before, after) = (at(self.membership.in_force()), at(&next));
+        let stays = after.is_some_and(|after| {
+            after.role == PeerRole::Participant
+                && before.is_none_or(|before| before.addresses == after.addresses)
+        });
+        told(format!("members of version {:x} are proposed", next.version()), fx);
+        leading.leader.reconfigure(next.quorum(), next.to_string().into_bytes(), stays);
+        self.membership.see(next, fx);
+        self.meet(base, fx);
+    }
+
+    /// Members that were under way are in force.
+    fn activate(&mut self, base: &mut Base<Z>, version: u64, fx: &mut Effects) {
+        self.membership.arrive(version, fx);
+        self.meet(base, fx);
     }
 
     /// Has the leader do something, and obeys it.
@@ -195,7 +238,10 @@ impl<Z: Zoo> Member<Z> {
     fn obey_leader(&mut self, base: &mut Base<Z>, order: LeaderOrder<'_>, fx: &mut Effects) {
         let Role::Leading(leading) = &mut self.role else { return };
         match (order, &mut self.body) {
-            (LeaderOrder::Accept { epoch }, _) => self.epochs.accept(epoch, &mut base.ids, fx),
+            (LeaderOrder::Accept { epoch }, _) => {
+                self.epochs.accept(epoch, &mut base.ids, fx);
+                self.date_members(epoch, fx);
+            }
             (LeaderOrder::SetCurrent { epoch }, _) => {
                 self.epochs.set_current(epoch, &mut base.ids, fx);
             }
@@ -203,7 +249,12 @@ impl<Z: Zoo> Member<Z> {
                 told(format!("server {} leads epoch {epoch}", self.me), fx);
                 self.election.established(base.now.mono, epoch, fx);
                 leading.catching_up = Some(epoch);
+                let version = self.membership.last_seen().version();
+                self.activate(base, version, fx);
                 self.catch_up(base, fx);
+            }
+            (LeaderOrder::Activate { zxid }, _) => {
+                self.activate(base, zxid.0.cast_unsigned(), fx);
             }
             (LeaderOrder::Survey { link, last }, _) => {
                 self.archive.survey(link, last, &mut base.ids, fx);

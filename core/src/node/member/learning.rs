@@ -6,12 +6,14 @@ use alloc::{boxed::Box, format, string::String, vec::Vec};
 
 use super::{Member, Role, dial_name, ensemble_of, swap::Swap, ticks, told};
 use crate::{
+    config::Ensemble,
     id::{DialId, LinkId, ServerId, Zxid},
     io::{Effect, Effects, Frame, Port},
     node::{Base, body::Body},
     serve::Asking,
     store::Recovered,
     time::Instant,
+    txn,
     zab::{History, Learner, LearnerConfig, LearnerOrder, wire::ForwardedRequest},
     zoo::Zoo,
 };
@@ -21,6 +23,7 @@ use crate::{
 pub(super) struct Learning<Z: Zoo> {
     pub learner: Learner<Z>,
     pub leader: ServerId,
+    pub observer: bool,
     pub link: Option<LinkId>,
     dialling: Option<DialId>,
     /// How often it was dialled: each time at the next of its addresses.
@@ -29,6 +32,8 @@ pub(super) struct Learning<Z: Zoo> {
     committed: Zxid,
     /// The last transaction that the disk is to hold when what replaces it is done.
     awaited: Zxid,
+    /// The version of the configuration that came with NEWLEADER.
+    members: Option<u64>,
 }
 
 impl<Z: Zoo> Member<Z> {
@@ -40,8 +45,8 @@ impl<Z: Zoo> Member<Z> {
         let own = ensemble_of(&base.config);
         let setup = LearnerConfig {
             me: self.me,
-            observer: self.observer,
-            config_version: own.ensemble.version().cast_signed(),
+            observer: self.is_observer(),
+            config_version: self.membership.in_force().version().cast_signed(),
             init_limit: ticks(&base.config, own.init_limit),
             sync_limit: ticks(&base.config, own.sync_limit),
         };
@@ -53,11 +58,13 @@ impl<Z: Zoo> Member<Z> {
         self.role = Role::Learning(Box::new(Learning {
             learner,
             leader,
+            observer: setup.observer,
             link: None,
             dialling: None,
             tries: 0,
             committed: Zxid::ZERO,
             awaited: Zxid::ZERO,
+            members: None,
         }));
         self.dial(base, fx);
     }
@@ -65,7 +72,9 @@ impl<Z: Zoo> Member<Z> {
     fn dial(&mut self, base: &Base<Z>, fx: &mut Effects) {
         let Role::Learning(learning) = &mut self.role else { return };
         let own = ensemble_of(&base.config);
-        let addresses = &own.ensemble.members()[&learning.leader.0].addresses;
+        let at = |members: &Ensemble| members.members().get(&learning.leader.0).cloned();
+        let known = at(self.membership.last_seen()).or_else(|| at(self.membership.in_force()));
+        let addresses = known.expect("only members are elected").addresses;
         let address = &addresses[learning.tries % addresses.len()];
         learning.tries += 1;
         self.dials += 1;
@@ -204,7 +213,20 @@ impl<Z: Zoo> Member<Z> {
             (LearnerOrder::SetCurrent { epoch }, _) => {
                 self.epochs.set_current(epoch, &mut base.ids, fx);
             }
-            (LearnerOrder::Append { zxid, entry }, body) => append(base, body, zxid, entry)?,
+            (LearnerOrder::Append { zxid, entry }, body) => {
+                append(base, body, zxid, entry)?;
+                self.look_for_members(base, entry, fx);
+            }
+            (LearnerOrder::Config { text }, _) => {
+                if let Some(next) = Ensemble::from_text(text) {
+                    learning.members = Some(next.version());
+                    self.membership.see(next, fx);
+                    self.meet(base, fx);
+                }
+            }
+            (LearnerOrder::Activate { zxid, leader }, _) => {
+                self.activate_behind(base, zxid.0.cast_unsigned(), Some(leader), fx)?;
+            }
             (LearnerOrder::Tree { zxid, bytes, last }, body) => {
                 learning.awaited = zxid;
                 load(base, body, zxid, bytes, last)?;
@@ -222,7 +244,15 @@ impl<Z: Zoo> Member<Z> {
                     server.commit_through(zxid, now, fx);
                 }
             }
-            (LearnerOrder::Serve { old_leader }, _) => self.serve_behind(base, old_leader, fx),
+            (LearnerOrder::Serve { old_leader }, _) => {
+                // What a transaction that is not committed asks for is not in force yet.
+                let begun = Zxid::new(learning.learner.epoch(), 0).max(learning.committed);
+                let version = learning.members.filter(|v| *v <= begun.0.cast_unsigned());
+                if let Some(version) = version {
+                    self.activate_behind(base, version, None, fx)?;
+                }
+                self.serve_behind(base, old_leader, fx);
+            }
             (LearnerOrder::Pong { zxid }, Body::Serving(server)) => {
                 learning.learner.pong(zxid, server.take_touched(), fx);
             }
@@ -233,6 +263,39 @@ impl<Z: Zoo> Member<Z> {
             (LearnerOrder::SyncAnswered, Body::Serving(server)) => server.sync_answered(now, fx),
             (LearnerOrder::Revalidated { .. } | LearnerOrder::SyncAnswered, _) => {}
             (LearnerOrder::StepDown { why }, _) => self.end_role(&why, fx),
+        }
+        Ok(())
+    }
+
+    /// A transaction that was logged may change the members.
+    fn look_for_members(&mut self, base: &Base<Z>, entry: &[u8], fx: &mut Effects) {
+        let enabled = self.membership.is_enabled();
+        if let Some(text) = txn::reconfigured(entry).filter(|_| enabled)
+            && let Some(next) = Ensemble::from_text(text)
+        {
+            self.membership.see(next, fx);
+            self.meet(base, fx);
+        }
+    }
+
+    /// Members that were under way are in force, under this leader if one was named. An error says
+    /// that this server cannot go on as what it is, or behind whom it follows.
+    fn activate_behind(
+        &mut self,
+        base: &Base<Z>,
+        version: u64,
+        named: Option<ServerId>,
+        fx: &mut Effects,
+    ) -> Result<(), String> {
+        let other = self.membership.arrive(version, fx);
+        self.meet(base, fx);
+        let Role::Learning(learning) = &self.role else { return Ok(()) };
+        let leader = learning.leader;
+        let leads = self.membership.in_force().voters().any(|voter| voter == leader);
+        let changes = named.map_or(!leads, |named| named != leader);
+        if other && (changes || self.is_observer() != learning.observer) {
+            self.appointed = named;
+            return Err(format!("members of version {version:x} are in force"));
         }
         Ok(())
     }

@@ -15,6 +15,7 @@
 
 mod leading;
 mod learning;
+mod membership;
 pub(super) mod swap;
 
 use alloc::{
@@ -26,7 +27,7 @@ use alloc::{
 };
 use core::time::Duration;
 
-use self::{leading::Leading, learning::Learning};
+use self::{leading::Leading, learning::Learning, membership::Membership};
 use super::{
     Base,
     body::Body,
@@ -34,14 +35,14 @@ use super::{
     view::{Phase, View},
 };
 use crate::{
-    config::{EnsembleConfig, PeerRole, Role as ConfigRole, ServerConfig},
+    config::{Ensemble, EnsembleConfig, PeerRole, Role as ConfigRole, ServerConfig},
     election::{self, Decision, Election, Standing},
     event::{Event, Level},
     id::{LinkId, OpId, ServerId, Zxid},
     io::{Effect, Effects, FileError, FileOutput, Frame, Input, Port},
     quorum::Quorums,
     serve::{
-        Replica, Server,
+        Members, Replica, Server,
         stats::{Counter, Measure, Stats},
     },
     store::{Archive, Epochs, Recovered},
@@ -60,7 +61,9 @@ const MOST_WORDS: usize = 4;
 #[derive(Clone)]
 pub(super) struct Member<Z: Zoo> {
     me: ServerId,
-    observer: bool,
+    membership: Membership,
+    /// Whom a reconfiguration named to lead, for the next role.
+    appointed: Option<ServerId>,
     election: Election<Z>,
     epochs: Epochs<Z>,
     archive: Archive,
@@ -101,17 +104,19 @@ impl<Z: Zoo> Member<Z> {
         let config = base.config.clone();
         let own = ensemble_of(&config);
         let me = ServerId(own.id);
-        let observer = own.ensemble.members()[&own.id].role == PeerRole::Observer;
+        let membership = Membership::new(config.reconfig_enabled, me, own.ensemble.clone());
         let setup = election::Setup {
             me,
             ensemble: own.ensemble.clone(),
             quorums: quorums(own),
             timeout: Duration::from_millis(u64::from(config.peers.connect_timeout_ms)),
             multi_address: config.peers.multi_address.is_some(),
+            guests: config.reconfig_enabled,
         };
         let mut member = Member {
             me,
-            observer,
+            membership,
+            appointed: None,
             election: Election::new(base.zoo, setup),
             epochs,
             archive: Archive::new(config.storage.log_to_snapshot_millionths),
@@ -127,6 +132,7 @@ impl<Z: Zoo> Member<Z> {
         };
         member.stats.time(Measure::DbInitTime, took);
         member.take_in(base, found);
+        member.meet(base, fx);
         member.settle(base, fx);
         member
     }
@@ -137,6 +143,7 @@ impl<Z: Zoo> Member<Z> {
         self.stats.measure(Measure::TxnsLoaded, found.replayed);
         self.stats.count(Counter::DigestMismatches, found.mismatches);
         let replica = base.replica(found);
+        self.membership.read(replica.shown_config());
         self.history = self.new_history(base, replica.durable());
         self.body = Body::Bare(Box::new(replica));
     }
@@ -254,7 +261,7 @@ impl<Z: Zoo> Member<Z> {
                 let established = leading.leader.is_established();
                 Phase::Leading { epoch: leading.leader.epoch(), established }
             }
-            Role::Learning(learning) if self.observer => {
+            Role::Learning(learning) if learning.observer => {
                 Phase::Observing { leader: learning.leader, serving }
             }
             Role::Learning(learning) => Phase::Following { leader: learning.leader, serving },
@@ -265,7 +272,7 @@ impl<Z: Zoo> Member<Z> {
             Some(replica) => View::of(phase, replica),
             None => View::blank(phase),
         };
-        View { accepted, current, ..held }
+        View { accepted, current, members: self.membership.in_force().version(), ..held }
     }
 
     /// Ends everything: gives what must come to rest before the process may end.
@@ -346,13 +353,69 @@ impl<Z: Zoo> Member<Z> {
             (true, false) => Standing::Missing,
         };
         self.role = Role::Looking;
-        self.election.look(base.now.mono, standing, fx);
+        match self.appointed.take().filter(|leader| self.is_member(*leader)) {
+            None => self.election.look(base.now.mono, standing, fx),
+            Some(leader) => {
+                self.election.appoint(base.now.mono, leader, zxid, fx);
+                if leader == self.me { self.lead(base, fx) } else { self.learn(base, leader, fx) }
+            }
+        }
+    }
+
+    /// Whether a server belongs to the ensemble as far as this one knows.
+    fn is_member(&self, id: ServerId) -> bool {
+        let known = [Some(self.membership.in_force()), self.membership.under_way()];
+        known.into_iter().flatten().any(|members| members.members().contains_key(&id.0))
+    }
+
+    /// Whether this server is an observer. Who is no member follows without a vote.
+    fn is_observer(&self) -> bool {
+        let own = self.membership.in_force().members().get(&self.me.0);
+        own.is_some_and(|own| own.role == PeerRole::Observer)
+    }
+
+    /// Others belong to the ensemble, or are to: election and server are told.
+    fn meet(&mut self, base: &Base<Z>, fx: &mut Effects) {
+        let (in_force, next) = (self.membership.in_force(), self.membership.under_way());
+        let quorums = self.membership.quorums();
+        self.election.reconfigure(base.now.mono, in_force, next, quorums, fx);
+        self.note_members(base);
+    }
+
+    /// Tells a leader's server who belongs to the ensemble.
+    fn note_members(&mut self, base: &Base<Z>) {
+        let Body::Serving(server) = &mut self.body else { return };
+        let leads = matches!(self.role, Role::Leading(_)) && self.membership.is_enabled();
+        server.note_members(leads.then(|| Members {
+            in_force: self.membership.in_force().clone(),
+            changing: self.membership.under_way().is_some(),
+            synced: Vec::new(),
+            fewest: if base.config.peers.standalone_enabled { 2 } else { 1 },
+        }));
+    }
+
+    /// Somebody told of a configuration that is in force there, while this server looks.
+    fn hear_config(&mut self, base: &mut Base<Z>, fx: &mut Effects) {
+        if !self.membership.is_enabled() || !matches!(self.role, Role::Looking) {
+            return;
+        }
+        let Some(heard) = self.election.take_heard_config() else { return };
+        let Some(next) = Ensemble::from_text(&heard.text) else { return };
+        let (from, version) = (heard.from, heard.version);
+        let other = self.membership.adopt(next, fx);
+        self.meet(base, fx);
+        if other {
+            told(format!("server {from} told of other members, of version {version:x}"), fx);
+            self.role = Role::Settling;
+            self.settle(base, fx);
+        }
     }
 
     /// A server of this copy of history, which goes on counting.
     fn new_server(&mut self, base: &Base<Z>, replica: Replica<Z>) -> Server<Z> {
         let mut server = base.serve(replica);
         server.go_on_from(core::mem::take(&mut self.stats));
+        server.show_members(self.membership.in_force());
         server
     }
 
@@ -366,6 +429,7 @@ impl<Z: Zoo> Member<Z> {
                 }
             }
         }
+        self.hear_config(base, fx);
     }
 
     fn on_time(&mut self, base: &mut Base<Z>, fx: &mut Effects) {
@@ -461,7 +525,10 @@ impl<Z: Zoo> Member<Z> {
     /// A role is over: whoever was served must go elsewhere, and this server looks again.
     fn end_role(&mut self, why: &str, fx: &mut Effects) {
         let (history, was) = match core::mem::replace(&mut self.role, Role::Settling) {
-            Role::Leading(leading) => (leading.leader.retire(), "leads no more"),
+            Role::Leading(leading) => {
+                self.appointed = leading.leader.heir();
+                (leading.leader.retire(), "leads no more")
+            }
             Role::Learning(learning) => (learning.learner.retire(), "follows no more"),
             _ => return,
         };

@@ -64,18 +64,24 @@ struct Server {
     /// What clients were sent.
     sent: BTreeMap<LinkId, Vec<u8>>,
     hung_up: Vec<LinkId>,
+    /// What it wrote to a dynamic file, and that file's name.
+    dynamic: Option<(String, String)>,
 }
 
 /// Servers `1..=n`, and their time.
 pub(super) struct World {
     servers: Vec<Server>,
     lines: String,
+    /// The members in the configuration of each server.
+    members: Vec<String>,
     ends: BTreeMap<u64, End>,
     names: u64,
     ms: u64,
     /// Servers that hear of nobody and are heard by nobody.
     cut: Vec<usize>,
     pub(super) notes: Vec<String>,
+    /// Who led each epoch.
+    led: BTreeMap<u32, usize>,
     /// What is tried, for a failure.
     story: String,
 }
@@ -84,12 +90,15 @@ const CLIENTS: u64 = 1 << 40;
 
 impl World {
     pub(super) fn new(voters: usize, observers: usize, lines: &str) -> World {
-        let mut all = String::from("tickTime=1000\ninitLimit=10\nsyncLimit=5\n");
-        for id in 1..=voters + observers {
-            let role = if id > voters { ":observer" } else { "" };
-            all.push_str(&format!("server.{id}=host{id}:2888:3888{role}\n"));
-        }
-        all.push_str(lines);
+        let role = |id| if id > voters { ":observer" } else { "" };
+        let ids = 1..=voters + observers;
+        let line = |id| format!("server.{id}=host{id}:2888:3888{}\n", role(id));
+        let members: String = ids.clone().map(line).collect();
+        World::of(ids.map(|_| members.clone()).collect(), lines)
+    }
+
+    /// Servers that know these members each.
+    pub(super) fn of(members: Vec<String>, lines: &str) -> World {
         let server = |_| Server {
             node: None,
             disk: TestDisk::new(),
@@ -97,15 +106,18 @@ impl World {
             inbox: VecDeque::new(),
             sent: BTreeMap::new(),
             hung_up: vec![],
+            dynamic: None,
         };
         World {
-            servers: (0..voters + observers).map(server).collect(),
-            lines: all,
+            servers: members.iter().map(server).collect(),
+            lines: format!("tickTime=1000\ninitLimit=10\nsyncLimit=5\n{lines}"),
+            members,
             ends: BTreeMap::new(),
             names: 0,
             ms: 1000,
             cut: vec![],
             notes: vec![],
+            led: BTreeMap::new(),
             story: String::new(),
         }
     }
@@ -115,11 +127,19 @@ impl World {
     }
 
     pub(super) fn start(&mut self, id: usize) {
-        let text = format!("dataDir=/data\ndataLogDir=/log\nclientPort=2181\n{}", self.lines);
+        let mut text = format!("dataDir=/data\ndataLogDir=/log\nclientPort=2181\n{}", self.lines);
+        // Who is no member any more needs its old list to start again, as with Java's.
+        let own = format!("server.{id}=");
+        let dynamic = self.servers[id - 1].dynamic.clone().filter(|(_, text)| text.contains(&own));
+        match &dynamic {
+            None => text.push_str(&self.members[id - 1]),
+            Some((file, _)) => text.push_str(&format!("dynamicConfigFile={file}\n")),
+        }
+        let dynamic = dynamic.as_ref().map(|(file, text)| (file.as_str(), text.as_bytes()));
         let config = StaticConfig::parse("zoo.cfg", text.as_bytes(), &[]).expect("it is right");
         let myid = format!("{id}");
         let myid = Some(("/data/myid", myid.as_bytes()));
-        let surroundings = Surroundings { myid, dynamic: None };
+        let surroundings = Surroundings { myid, dynamic };
         let config = config.complete(&surroundings).expect("it is whole");
         let server = &mut self.servers[id - 1];
         server.lives += 1;
@@ -192,6 +212,11 @@ impl World {
             Effect::File { lane, op, what } => self.servers[id - 1].disk.order(lane, op, what),
             Effect::Event(event) => self.notes.push(format!("{id}: {event}")),
             Effect::Halt { why, .. } => panic!("server {id} halted: {why}"),
+            Effect::Configure(file) if file.in_force => {
+                let name = format!("zoo.cfg{}", file.name);
+                self.servers[id - 1].dynamic = Some((name, file.text));
+            }
+            Effect::Configure(_) => {}
             Effect::Pause { .. } | Effect::Resume { .. } | Effect::Answer { .. } => {}
         }
     }
@@ -319,6 +344,37 @@ impl World {
         panic!("no ensemble in a minute, {}:\n{:#?}", self.story, self.notes);
     }
 
+    /// How many servers there are, alive or not.
+    pub(super) fn size(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// Whether a server serves, and can be reached.
+    pub(super) fn serves(&self, id: usize) -> bool {
+        let node = self.servers[id - 1].node.as_ref();
+        node.is_some_and(|node| node.server().is_some()) && !self.cut.contains(&id)
+    }
+
+    /// No epoch ever has two leaders that others follow.
+    pub(super) fn one_leader_an_epoch(&mut self) {
+        for (at, server) in self.servers.iter().enumerate() {
+            let view = server.node.as_ref().map(Node::view);
+            if let Some(View {
+                phase: Phase::Leading { epoch: Some(epoch), established: true },
+                ..
+            }) = view
+            {
+                let leader = self.led.entry(epoch).or_insert(at);
+                assert_eq!(*leader, at, "epoch {epoch}: {:#?}", self.notes);
+            }
+        }
+    }
+
+    /// Whether a server lives.
+    pub(super) fn lives(&self, id: usize) -> bool {
+        self.servers[id - 1].node.is_some()
+    }
+
     pub(super) fn view(&self, id: usize) -> View {
         self.servers[id - 1].node.as_ref().expect("it lives").view()
     }
@@ -354,7 +410,7 @@ impl World {
         Some(Client { server: id, link, session: answer.session, password, xid: 0 })
     }
 
-    fn try_client(&mut self, id: usize) -> Option<Client> {
+    pub(super) fn try_client(&mut self, id: usize) -> Option<Client> {
         self.connect(id, SessionId::NONE, &[0; 16])
     }
 
@@ -397,7 +453,7 @@ impl World {
         answer.unwrap_or_else(|| panic!("no answer: {:#?}", self.notes))
     }
 
-    fn try_create(&mut self, client: &mut Client, path: &str) -> Option<i32> {
+    pub(super) fn try_create(&mut self, client: &mut Client, path: &str) -> Option<i32> {
         let everything =
             [Acl { perms: perms::ALL, who: Identity { scheme: b"world", id: b"anyone" } }];
         let request = Request::Create(Create {

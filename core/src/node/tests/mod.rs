@@ -5,6 +5,7 @@ mod bounds;
 mod ensemble;
 mod identities;
 mod limits;
+mod reconfig;
 mod requests;
 mod settings;
 mod talk;
@@ -114,7 +115,9 @@ impl Bench {
                     assert_eq!(self.answers.insert(ask, answer), None, "once");
                 }
                 Effect::Event(_) => {}
-                Effect::Dial { .. } => unreachable!("a server alone dials nobody"),
+                Effect::Dial { .. } | Effect::Configure(_) => {
+                    unreachable!("a server alone has no others")
+                }
                 Effect::Halt { why, .. } => panic!("it halted: {why}"),
             }
         }

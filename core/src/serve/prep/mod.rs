@@ -12,8 +12,9 @@
 use alloc::vec::Vec;
 
 use crate::{
+    config::Ensemble,
     hash::Keyed,
-    id::{SessionId, Zxid},
+    id::{ServerId, SessionId, Zxid},
     jute::Record,
     proto::{ErrorCode, OpCode, Request},
     tree::{Tree, digest::DIGEST_VERSION, quota::Excess},
@@ -74,8 +75,23 @@ pub struct Context<'a> {
     pub tree: &'a Tree,
     /// The configuration.
     pub rules: &'a Rules,
+    /// The members, where there are any to change: at a leader.
+    pub members: Option<&'a Members>,
     /// The wall clock, in milliseconds since the Unix epoch.
     pub wall_ms: i64,
+}
+
+/// What a leader knows of the members when it is to change them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Members {
+    /// Those in force.
+    pub in_force: Ensemble,
+    /// Whether others are under way.
+    pub changing: bool,
+    /// The leader, and the learners that are up to date and no observers.
+    pub synced: Vec<ServerId>,
+    /// The fewest voters that may be left: 2, or 1 without `standaloneEnabled`.
+    pub fewest: usize,
 }
 
 /// Who asks.
@@ -134,6 +150,8 @@ pub struct Prep<Z> {
     overlay: Overlay,
     /// The top of a subtree and the limit of its quota that was exceeded last, untold.
     exceeded: Option<(Vec<u8>, Excess)>,
+    /// The members that a reconfig leads to, untold.
+    reconfigured: Option<Ensemble>,
     zoo: Z,
 }
 
@@ -148,7 +166,7 @@ struct Turn<'a> {
 impl<Z: Zoo> Prep<Z> {
     /// With nothing pending.
     pub fn new(key: Keyed, zoo: Z) -> Prep<Z> {
-        Prep { overlay: Overlay::new(key), exceeded: None, zoo }
+        Prep { overlay: Overlay::new(key), exceeded: None, reconfigured: None, zoo }
     }
 
     /// How many changes are prepared and not yet applied.
@@ -159,6 +177,11 @@ impl<Z: Zoo> Prep<Z> {
     /// The quota that a request exceeded since the last call: the top of its subtree, and how.
     pub fn take_exceeded(&mut self) -> Option<(Vec<u8>, Excess)> {
         self.exceeded.take()
+    }
+
+    /// The members that a reconfig prepared since the last call leads to.
+    pub fn take_reconfigured(&mut self) -> Option<Ensemble> {
+        self.reconfigured.take()
     }
 
     /// Whether a change of a znode, or of its children, is prepared and not yet applied.
@@ -253,6 +276,7 @@ impl<Z: Zoo> Prep<Z> {
             if fits { Ok(()) } else { Err(ErrorCode::MarshallingError) }
         });
         if let Err(err) = judged {
+            self.reconfigured = None;
             self.overlay.roll_back(mark, false);
             out.truncate(start);
             turn.header(OpCode::Error).encode(out);

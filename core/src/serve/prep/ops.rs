@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Single writes: what each checks, in Java's order, and what it will have changed.
 
-use alloc::{borrow::Cow, format, vec::Vec};
+use alloc::{borrow::Cow, format, string::ToString, vec::Vec};
 
 use super::{
     Prep, SessionState, Turn,
@@ -9,10 +9,11 @@ use super::{
     put,
 };
 use crate::{
+    config::Ensemble,
     id::SessionId,
     proto::{Acl, Create, CreateKind, ErrorCode, OpCode, Request, perms},
     serve::path,
-    tree::{Owner, StoredStat, digest},
+    tree::{CONFIG, Owner, StoredStat, digest},
     txn::{CreateTxn, Txn, TxnKind},
     zoo::{Mutation, Zoo},
 };
@@ -58,7 +59,7 @@ impl<Z: Zoo> Prep<Z> {
             Request::SetAcl { path, acl, version } => {
                 self.set_acl(turn, path, acl.as_deref(), *version, out)
             }
-            Request::Reconfig { .. } => Err(self.reconfig(turn)),
+            Request::Reconfig { .. } => self.reconfig(turn, request, out),
             _ => Err(ErrorCode::Unimplemented),
         }
     }
@@ -160,7 +161,20 @@ impl<Z: Zoo> Prep<Z> {
         let more = Usage { count: 0, bytes: len(data) - len_of(node.data_len) };
         self.check_quota(turn, path, more)?;
         let version = self.next_version(turn, path, node.stat.version, version)?;
-        let mut view = self.overlay.view_of(turn.cx.tree, path, &node);
+        self.change_data(turn, (path, &node), data, version);
+        Ok(put(&Txn::SetData { path, data, version, reconfig: false }, out))
+    }
+
+    /// Takes in that a znode's data will have changed.
+    fn change_data(
+        &mut self,
+        turn: &Turn<'_>,
+        (path, node): Place<'_>,
+        data: Option<&[u8]>,
+        version: i32,
+    ) {
+        let more = Usage { count: 0, bytes: len(data) - len_of(node.data_len) };
+        let mut view = self.overlay.view_of(turn.cx.tree, path, node);
         let old = view.digest();
         view.stat.version = version;
         (view.stat.mtime, view.stat.mzxid) = (turn.cx.wall_ms, turn.zxid);
@@ -168,7 +182,6 @@ impl<Z: Zoo> Prep<Z> {
         view.body_crc = digest::body_crc(path, data);
         let accounted = self.accounted(turn, path, more);
         self.overlay.put(turn.zxid, path, Some(old), Some(view), accounted);
-        Ok(put(&Txn::SetData { path, data, version, reconfig: false }, out))
     }
 
     fn set_acl(
@@ -210,12 +223,45 @@ impl<Z: Zoo> Prep<Z> {
         Ok(put(&Txn::Check { path, version }, out))
     }
 
-    /// Alone, a server has no membership to change.
-    fn reconfig(&self, turn: &Turn<'_>) -> ErrorCode {
+    /// Changes who belongs to the ensemble. Alone, a server has nobody to change.
+    fn reconfig(
+        &mut self,
+        turn: &Turn<'_>,
+        request: &Request<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<OpCode, ErrorCode> {
+        let Request::Reconfig { joining, leaving, members: listed, from_config } = *request else {
+            return Err(ErrorCode::Unimplemented);
+        };
         if !turn.cx.rules.reconfig {
-            return ErrorCode::ReconfigDisabled;
+            return Err(ErrorCode::ReconfigDisabled);
         }
-        self.check_session(turn, false).err().unwrap_or(ErrorCode::Unimplemented)
+        self.check_session(turn, false)?;
+        let members = turn.cx.members.ok_or(ErrorCode::Unimplemented)?;
+        if members.changing {
+            return Err(ErrorCode::ReconfigInProgress);
+        }
+        if from_config != -1 && from_config != members.in_force.version().cast_signed() {
+            return Err(ErrorCode::BadVersion);
+        }
+        let next = match listed {
+            Some(text) => Ensemble::replaced(text)?,
+            None => members.in_force.changed(joining, leaving)?,
+        };
+        let next = next.with_version(turn.zxid.0.cast_unsigned());
+        if next.voters().count() < members.fewest {
+            return Err(ErrorCode::BadArguments);
+        }
+        if !next.quorum().holds(self.zoo, |id| members.synced.contains(&id)) {
+            return Err(ErrorCode::NewConfigNoQuorum);
+        }
+        let node = self.overlay.see(turn.cx.tree, CONFIG).ok_or(ErrorCode::NoNode)?;
+        self.check_acl(turn, &node, perms::WRITE)?;
+        let text = next.to_string().into_bytes();
+        self.change_data(turn, (CONFIG, &node), Some(&text), -1);
+        self.reconfigured = Some(next);
+        let data = Some(&text[..]);
+        Ok(put(&Txn::SetData { path: CONFIG, data, version: -1, reconfig: true }, out))
     }
 
     /// The znode that a request names, with what precedes every look at it.

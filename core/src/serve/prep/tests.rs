@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which error comes first, and what exactly is logged.
 
-use alloc::{format, vec, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::*;
 use crate::{
     jute::Reader,
     proto::{Acl, Create, CreateKind, Identity, perms},
-    tree::Owner,
+    tree::{CONFIG, Owner},
     txn::{CreateTxn, TxnEntry, TxnKind, apply},
     zoo::Sound,
 };
@@ -24,6 +29,7 @@ struct World {
     state: SessionState,
     zxid: Zxid,
     flight: Vec<Vec<u8>>,
+    members: Option<Members>,
 }
 
 impl World {
@@ -37,6 +43,7 @@ impl World {
             state: SessionState::Alive,
             zxid: Zxid::ZERO,
             flight: Vec::new(),
+            members: None,
         }
     }
 
@@ -55,7 +62,12 @@ impl World {
         how: impl FnOnce(&mut Prep<Sound>, &Context<'_>, Zxid, &mut Vec<u8>) -> Prepared,
     ) -> Prepared {
         self.zxid = self.zxid.next();
-        let cx = Context { tree: &self.tree, rules: &self.rules, wall_ms: 1_000 };
+        let cx = Context {
+            tree: &self.tree,
+            rules: &self.rules,
+            members: self.members.as_ref(),
+            wall_ms: 1_000,
+        };
         let mut out = Vec::new();
         let prepared = how(&mut self.prep, &cx, self.zxid, &mut out);
         assert_eq!(prepared.zxid, self.zxid);
@@ -312,6 +324,57 @@ fn the_sweeper_takes_only_what_is_its() {
     assert_eq!(swept, E::Ok);
     assert_eq!(world.logged().0, Txn::Delete { path: b"/box", container: true });
     world.complete();
+}
+
+#[test]
+fn a_reconfig_is_judged_in_the_order_of_javas_checks() {
+    use ErrorCode as E;
+    let mut world = World::new();
+    world.rules.reconfig = true;
+    let lines = |ids: &[i64]| -> String {
+        ids.iter().map(|id| format!("server.{id}=h{id}:1:2:participant;0.0.0.0:3\n")).collect()
+    };
+    let text = format!("{}version=7", lines(&[1, 2, 3]));
+    world.members = Some(Members {
+        in_force: Ensemble::from_text(text.as_bytes()).unwrap(),
+        changing: true,
+        synced: [1, 2, 4].map(ServerId).to_vec(),
+        fewest: 2,
+    });
+    let add = |joining: &'static str, leaving: &'static str, from_config| Request::Reconfig {
+        joining: Some(joining.as_bytes()),
+        leaving: Some(leaving.as_bytes()),
+        members: None,
+        from_config,
+    };
+    let four = "server.4=h4:1:2;3";
+    assert_eq!(world.ask(&add("nonsense", "", 6)), E::ReconfigInProgress);
+    world.members.as_mut().unwrap().changing = false;
+    assert_eq!(world.ask(&add("nonsense", "", 6)), E::BadVersion);
+    assert_eq!(world.ask(&add("nonsense", "", 7)), E::BadArguments);
+    assert_eq!(world.ask(&add("", "two", 7)), E::MarshallingError);
+    assert_eq!(world.ask(&add("", "2,3", -1)), E::BadArguments, "one is left");
+    assert_eq!(world.ask(&add("server.5=h5:1:2;3", "2", -1)), E::NewConfigNoQuorum);
+    assert_eq!(world.ask(&add(four, "", -1)), E::NoAuth, "anyone may read, and no more");
+    assert_eq!(world.prep.take_reconfigured(), None);
+    world.rules.schemes.skip_acl = true;
+    assert_eq!(world.ask(&add(four, "3", 7)), E::Ok);
+    let want = format!("{}version={:x}", lines(&[1, 2, 4]), world.zxid.0);
+    assert_eq!(world.prep.take_reconfigured().unwrap().to_string(), want);
+    let data = Some(want.as_bytes());
+    let txn = Txn::SetData { path: CONFIG, data, version: -1, reconfig: true };
+    assert_eq!(world.logged().0, txn);
+    world.complete();
+    let node = world.tree.find(CONFIG).unwrap();
+    assert_eq!((world.tree.data(node), world.tree.stat(node).version), (data, -1));
+    let listed = Request::Reconfig {
+        joining: Some(b"nonsense"),
+        leaving: None,
+        members: Some(b"server.1=h1:1:2,server.2=h2:1:2"),
+        from_config: -1,
+    };
+    assert_eq!(world.ask(&listed), E::Ok, "a list goes before a change");
+    assert_eq!(world.prep.take_reconfigured().unwrap().members().len(), 2);
 }
 
 #[test]

@@ -234,7 +234,12 @@ impl<Z: Zoo> World<Z> {
             }
         };
         self.zxid = self.zxid.next();
-        let cx = Context { tree: &self.tree, rules: &self.rules, wall_ms: self.zxid.0 * 7 };
+        let cx = Context {
+            tree: &self.tree,
+            rules: &self.rules,
+            members: None,
+            wall_ms: self.zxid.0 * 7,
+        };
         let state = self.state[who];
         let asker = Asker { session: session(who), state, cxid: 5, ids: &self.ids[who] };
         let mut out = vec![0xee];
