@@ -47,7 +47,7 @@ use menagerie_core::{
 };
 pub use multi::{Outcome, Transaction};
 pub use options::Options;
-pub use types::{Acl, Create, Node};
+pub use types::{Acl, Create, Node, Reconfig};
 pub use watch::{Event, Events, Notice, RemoveWatches, Watch, WatchMode};
 
 use self::shared::{Answer, Shared};
@@ -202,6 +202,25 @@ impl Client {
         let (data, version) = (data.into().0, version.unwrap_or(-1));
         let request = Request::SetData { path: path.as_bytes(), data, version };
         self.call(&request, path).await?.stat(path)
+    }
+
+    /// Changes who belongs to the ensemble, if its configuration still has the given version; gives
+    /// the new configuration. Needs `reconfigEnabled`, and the permission to write
+    /// `/zookeeper/config`.
+    pub async fn reconfigure(
+        &self,
+        change: Reconfig<'_>,
+        version: Option<u64>,
+    ) -> Result<Node, Error> {
+        let (joining, leaving, members) = match change {
+            Reconfig::Change { joining, leaving } => (joining, leaving, None),
+            Reconfig::Replace { members } => (None, None, Some(members)),
+        };
+        let [joining, leaving, members] =
+            [joining, leaving, members].map(|text| text.map(str::as_bytes));
+        let from_config = version.map_or(-1, u64::cast_signed);
+        let request = Request::Reconfig { joining, leaving, members, from_config };
+        self.call(&request, "").await?.node("")
     }
 
     /// Deletes a znode without children, if it still has the given version.

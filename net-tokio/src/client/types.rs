@@ -132,3 +132,20 @@ impl Create {
         proto::Create { kind, path: path.as_bytes(), data, acl, flags }
     }
 }
+
+/// How the members of an ensemble are to change; texts as they stand in a configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconfig<'a> {
+    /// Some join, or move, and others leave.
+    Change {
+        /// Such as `server.4=zk4:2888:3888;2181`, between commas.
+        joining: Option<&'a str>,
+        /// Their ids, between commas.
+        leaving: Option<&'a str>,
+    },
+    /// These take the place of all.
+    Replace {
+        /// One in a line, or between commas.
+        members: &'a str,
+    },
+}

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The commands that ask the service something.
 
+use std::fs;
+
 use super::{
     print::{self, Form},
     quota,
-    words::{Words, check_path},
+    words::{self, Words, check_path},
 };
 use crate::{
     client::{
-        Client, Create, Data, Error, ErrorCode, RemoveWatches, State, Transaction, Watch, WatchMode,
+        Client, Create, Data, Error, ErrorCode, Reconfig, RemoveWatches, State, Transaction, Watch,
+        WatchMode,
     },
     version,
 };
@@ -52,6 +55,11 @@ pub(super) const COMMANDS: &[(&str, &str)] = &[
     ("ls", "[-s] [-w] [-R] path"),
     ("printwatches", "on|off"),
     ("quit", ""),
+    (
+        "reconfig",
+        "[-s] [-v version] [[-file path] | [-members serverID=host:port1:port2;port3[,...]*]] | \
+         [-add serverId=host:port1:port2;port3[,...]]* [-remove serverId[,...]*]",
+    ),
     ("redo", "cmdno"),
     ("removewatches", "path [-c|-d|-a] [-l]"),
     ("set", "path data [-s] [-v version] [-b]"),
@@ -89,6 +97,7 @@ pub(super) async fn run(zk: &Client, words: &[String]) -> Result<bool, Failure> 
             eprintln!("'ls2' has been deprecated. Please use 'ls [-s] path' instead.");
             ls(zk, rest, true).await?;
         }
+        "reconfig" => reconfig(zk, rest).await?,
         "removewatches" => remove_watches(zk, rest).await?,
         "set" => set(zk, rest).await?,
         "setAcl" => set_acl(zk, rest).await?,
@@ -465,6 +474,31 @@ async fn config(zk: &Client, rest: &[String]) -> Done {
         ['s', 'w'].into_iter().filter(|flag| words.has(*flag)).map(|flag| format!("-{flag}")),
     );
     self::get(zk, &get).await
+}
+
+async fn reconfig(zk: &Client, rest: &[String]) -> Done {
+    let asked = words::Asked::parse(rest)?;
+    let Some(asked) = asked else { return Err(usage("reconfig")) };
+    let members = match &asked.file {
+        None => asked.members.clone(),
+        Some(file) => Some(
+            fs::read_to_string(file)
+                .map_err(|error| format!("Error processing {file}: {error}"))?,
+        ),
+    };
+    let change = match &members {
+        Some(members) => Reconfig::Replace { members },
+        None => {
+            let (joining, leaving) = (asked.add.as_deref(), asked.remove.as_deref());
+            Reconfig::Change { joining, leaving }
+        }
+    };
+    let node = zk.reconfigure(change, asked.version).await.map_err(|error| failed(&error, ""))?;
+    println!("Committed new configuration:\n{}", print::data(node.data.as_deref(), Form::Plain));
+    if asked.stat {
+        println!("{}", print::stat(&node.stat));
+    }
+    Ok(())
 }
 
 /// The session's state, as the prompt names it.

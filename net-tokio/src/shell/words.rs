@@ -72,6 +72,72 @@ impl Words {
     }
 }
 
+/// What a reconfig asks for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Asked {
+    pub(super) stat: bool,
+    /// The version that the configuration must have.
+    pub(super) version: Option<u64>,
+    pub(super) file: Option<String>,
+    pub(super) members: Option<String>,
+    pub(super) add: Option<String>,
+    pub(super) remove: Option<String>,
+}
+
+impl Asked {
+    /// Reads the words behind the command; none if they ask for nothing.
+    pub(super) fn parse(words: &[String]) -> Result<Option<Asked>, String> {
+        let (mut asked, mut words) = (Asked::default(), words.iter());
+        while let Some(word) = words.next() {
+            let slot = match word.as_str() {
+                "-s" => {
+                    asked.stat = true;
+                    continue;
+                }
+                "-v" => {
+                    let text = words.next().map_or("", String::as_str);
+                    let why = "-v must be followed by a long (configuration version)";
+                    asked.version = Some(u64::from_str_radix(text, 16).map_err(|_| why)?);
+                    continue;
+                }
+                "-file" => &mut asked.file,
+                "-members" => &mut asked.members,
+                "-add" => &mut asked.add,
+                "-remove" => &mut asked.remove,
+                other if other.starts_with('-') => {
+                    return Err(format!("Unrecognized option: {other}"));
+                }
+                _ => continue,
+            };
+            let value = words.next();
+            let value =
+                value.ok_or_else(|| format!("Missing argument for option: {}", &word[1..]))?;
+            // Hosts are the same in small letters, and so are the words around them.
+            let value = if word == "-file" { value.clone() } else { value.to_lowercase() };
+            match slot {
+                Some(before) if word == "-add" || word == "-remove" => {
+                    *before = format!("{before},{value}");
+                }
+                _ => *slot = Some(value),
+            }
+        }
+        let whole = asked.file.is_some() || asked.members.is_some();
+        let parts = asked.add.is_some() || asked.remove.is_some();
+        if whole && parts {
+            return Err("Can't use -file or -members together with -add or -remove (mixing \
+                        incremental and non-incremental modes is not allowed)"
+                .to_owned());
+        }
+        if asked.file.is_some() && asked.members.is_some() {
+            return Err(
+                "Can't use -file and -members together (conflicting non-incremental modes)"
+                    .to_owned(),
+            );
+        }
+        Ok((whole || parts).then_some(asked))
+    }
+}
+
 fn not_a_number(option: char, text: &str) -> String {
     format!("-{option} takes a number, not \"{text}\"")
 }
@@ -106,6 +172,28 @@ mod tests {
 
     fn strings(words: &[&str]) -> Vec<String> {
         words.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_reconfig_takes_a_list_or_a_change() {
+        let words = strings(&["-add", "server.4=Zk4:1:2;3", "-remove", "1", "-remove", "2,3"]);
+        let asked = Asked::parse(&words).expect("options").expect("a change");
+        assert_eq!(asked.add.as_deref(), Some("server.4=zk4:1:2;3"));
+        assert_eq!(asked.remove.as_deref(), Some("1,2,3"));
+        let words = strings(&["-s", "-v", "100000000", "-file", "/Etc/list"]);
+        let asked = Asked::parse(&words).expect("options").expect("a list");
+        assert_eq!(asked.version, Some(0x1_0000_0000));
+        assert_eq!((asked.stat, asked.file.as_deref()), (true, Some("/Etc/list")));
+        assert_eq!(Asked::parse(&strings(&["-s"])), Ok(None));
+        for wrong in [
+            vec!["-add"],
+            vec!["-v", "x", "-add", "a"],
+            vec!["-x"],
+            vec!["-add", "a", "-members", "b"],
+            vec!["-file", "a", "-members", "b"],
+        ] {
+            assert!(Asked::parse(&strings(&wrong)).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]
