@@ -156,6 +156,7 @@ impl<D: Delays> Net<D> {
             ensemble: self.ensemble.clone(),
             quorums: self.quorums(),
             timeout: Duration::from_secs(5),
+            intervals: [200, 3_200].map(Duration::from_millis).into(),
             multi_address: false,
             guests: false,
         };

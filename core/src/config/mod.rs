@@ -166,6 +166,11 @@ pub struct Peers {
     pub connect_timeout_ms: u32,
     /// `tcpKeepAlive` of election links.
     pub tcp_keep_alive: bool,
+    /// `fastleader.minNotificationInterval` and `fastleader.maxNotificationInterval`: after how
+    /// long a looking server repeats itself, at first and at last.
+    pub notification_intervals_ms: (u32, u32),
+    /// `forceSnapshotSync`: every learner gets a whole tree.
+    pub force_snapshot_sync: bool,
     /// `electionPortBindRetry`; 0 retries for ever.
     pub election_bind_retries: u32,
     /// `sslQuorum`.

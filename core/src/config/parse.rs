@@ -438,6 +438,13 @@ fn read_peers(s: &mut Settings) -> Peers {
         leader_serves: yes_no(s, "leaderServes", true),
         connect_timeout_ms: millis_of(s, "cnxTimeout", 5_000),
         tcp_keep_alive: flag(s, "tcpKeepAlive", false),
+        notification_intervals_ms: (
+            millis_of(s, "fastleader.minNotificationInterval", 200).max(1),
+            // Java's is a minute: that long an ensemble may stay without a leader after a network
+            // healed.
+            millis_of(s, "fastleader.maxNotificationInterval", 3_200).max(1),
+        ),
+        force_snapshot_sync: flag(s, "forceSnapshotSync", false),
         election_bind_retries: s.decoded(bind_retries, &bind_spec),
         ssl: key_flag(s, "sslQuorum", false),
         port_unification: key_flag(s, "portUnification", false),

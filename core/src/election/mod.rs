@@ -90,14 +90,6 @@ use crate::{
     zoo::{Mutation, Sound, Zoo},
 };
 
-/// After how long a looking server repeats itself at first (`fastleader.minNotificationInterval`).
-const REPEATS_AFTER: Duration = Duration::from_millis(200);
-
-/// The interval doubles up to this. Java's doubles up to a minute, unless another limit is set
-/// (`fastleader.maxNotificationInterval`): that long an ensemble may stay without a leader after a
-/// network healed.
-const LONGEST_INTERVAL: Duration = Duration::from_millis(3_200);
-
 /// What an election must know before it begins.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -109,6 +101,9 @@ pub struct Setup {
     pub quorums: Quorums,
     /// How long a dial may take, and a link without a hello may last (`cnxTimeout`).
     pub timeout: Duration,
+    /// After how long a looking server repeats itself at first, and up to what this doubles
+    /// (`fastleader.minNotificationInterval`, `fastleader.maxNotificationInterval`).
+    pub intervals: (Duration, Duration),
     /// Whether the hello names all of this server's addresses (`multiAddress.enabled`).
     pub multi_address: bool,
     /// Whether servers that are no members may ask whom to follow (`reconfigEnabled`): they may
@@ -145,6 +140,7 @@ pub struct Election<Z: Zoo = Sound> {
     me: ServerId,
     observer: bool,
     multi_address: bool,
+    intervals: (Duration, Duration),
     quorums: Quorums,
     /// The configuration in force, as notifications carry it, and its version.
     config: (Vec<u8>, u64),
@@ -179,7 +175,7 @@ impl<Z: Zoo> Election<Z> {
     /// # Panics
     /// When this server is no member of the ensemble.
     pub fn new(zoo: Z, setup: Setup) -> Election<Z> {
-        let Setup { me, ensemble, quorums, timeout, multi_address, guests } = setup;
+        let Setup { me, ensemble, quorums, timeout, intervals, multi_address, guests } = setup;
         let own = ensemble.members().get(&me.0).expect("a server belongs to its own ensemble");
         let form = hello_form(addresses(own), multi_address);
         let others = ensemble.members().iter().filter(|(id, _)| **id != me.0);
@@ -189,6 +185,7 @@ impl<Z: Zoo> Election<Z> {
             me,
             observer: own.role == PeerRole::Observer,
             multi_address,
+            intervals,
             links: Links::new(Hello { from: me, form }, timeout, guests, others),
             quorums,
             config: (ensemble.to_string().into_bytes(), ensemble.version()),
@@ -238,7 +235,7 @@ impl<Z: Zoo> Election<Z> {
         let (quorums, met_data) = (&self.quorums, self.met_data);
         let ballot = Ballot::new(self.zoo, self.me, quorums, now, round, standing, met_data);
         self.tell(fx, format!("looking for a leader in round {round}, for {}", ballot.vote));
-        let interval = REPEATS_AFTER;
+        let interval = self.intervals.0;
         self.mode = Mode::Looking { ballot, again_at: now + interval, interval };
         self.links.listen(now);
         self.owe_all();
@@ -440,7 +437,7 @@ impl<Z: Zoo> Election<Z> {
         if let Mode::Looking { again_at, interval, .. } = &mut self.mode
             && *again_at <= now
         {
-            *interval = (*interval * 2).min(LONGEST_INTERVAL);
+            *interval = (*interval * 2).min(self.intervals.1);
             *again_at = now + *interval;
             self.owe_all();
         }

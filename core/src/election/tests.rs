@@ -8,6 +8,8 @@ use proptest::{collection::vec, prelude::*};
 use super::{wire::*, *};
 use crate::{id::Zxid, io::Frame};
 
+const INTERVALS: (Duration, Duration) = (Duration::from_millis(200), Duration::from_millis(3_200));
+
 const FIXTURES: [(&str, &str); 28] = {
     macro_rules! fixtures {
         ($($name:literal,)*) => {
@@ -252,7 +254,15 @@ fn election(me: i64, version: &str) -> Election {
     let timeout = Duration::from_secs(5);
     Election::new(
         Sound,
-        Setup { me: ServerId(me), ensemble, quorums, timeout, multi_address: false, guests: false },
+        Setup {
+            me: ServerId(me),
+            ensemble,
+            quorums,
+            timeout,
+            intervals: INTERVALS,
+            multi_address: false,
+            guests: false,
+        },
     )
 }
 

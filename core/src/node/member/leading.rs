@@ -54,7 +54,7 @@ impl<Z: Zoo> Member<Z> {
             tick: core::time::Duration::from_millis(u64::from(config.tick_time_ms)),
             init_limit: ticks(config, own.init_limit),
             sync_limit: ticks(config, own.sync_limit),
-            whole: false,
+            whole: config.peers.force_snapshot_sync,
         };
         let nothing = History::new(base.zoo, 1, Zxid::ZERO);
         let history = core::mem::replace(&mut self.history, nothing);
@@ -183,9 +183,9 @@ impl<Z: Zoo> Member<Z> {
         self.note_members(base);
     }
 
-    /// The members of a configuration file have version 0. The first leader that others follow dates
-    /// them with its epoch, so that they prevail over what servers that join have in their files
-    /// (ZOOKEEPER-1783); its NEWLEADER says so.
+    /// The members of a configuration file have version 0. The first leader that others follow
+    /// dates them with its epoch, so that they prevail over what servers that join have in their
+    /// files (ZOOKEEPER-1783); its NEWLEADER says so.
     fn date_members(&mut self, epoch: u32, fx: &mut Effects) {
         if self.membership.last_seen().version() > 0 || !self.membership.is_enabled() {
             return;

@@ -110,6 +110,10 @@ impl<Z: Zoo> Member<Z> {
             ensemble: own.ensemble.clone(),
             quorums: quorums(own),
             timeout: Duration::from_millis(u64::from(config.peers.connect_timeout_ms)),
+            intervals: (
+                Duration::from_millis(u64::from(config.peers.notification_intervals_ms.0)),
+                Duration::from_millis(u64::from(config.peers.notification_intervals_ms.1)),
+            ),
             multi_address: config.peers.multi_address.is_some(),
             guests: config.reconfig_enabled,
         };
