@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The shell against the server, both as programs. The output in `tests/shell` is what `zkCli.sh`
-//! of 3.9.5 prints for the same lines, but for the version and reconfig; `UPDATE_GOLDEN=1`
+//! of 3.9.5 prints for the same lines, but for the version; `UPDATE_GOLDEN=1`
 //! rewrites it.
 
 use std::{

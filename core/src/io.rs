@@ -372,8 +372,8 @@ pub enum Effect {
     },
 }
 
-/// A file beside `zoo.cfg` that says who belongs to the ensemble. Nothing waits for it: a server that
-/// finds an older one learns from the others what it missed.
+/// A file beside `zoo.cfg` that says who belongs to the ensemble. Nothing waits for it: a server
+/// that finds an older one learns from the others what it missed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigFile {
     /// What its name has behind the one of `zoo.cfg`.
@@ -400,6 +400,8 @@ pub enum Exit {
     DataDir,
     /// 10: a write to the transaction log or to an epoch file failed.
     DiskWrite,
+    /// 20, which Java's has no name for: this server's data differs from that of its leader.
+    Diverged,
     /// 14: the election port or the quorum port cannot be opened.
     PeerPort,
 }
@@ -414,6 +416,7 @@ impl Exit {
             Exit::DataDir => 3,
             Exit::DiskWrite => 10,
             Exit::PeerPort => 14,
+            Exit::Diverged => 20,
         }
     }
 }

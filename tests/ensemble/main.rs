@@ -9,6 +9,7 @@ mod members;
 mod mistakes;
 mod operations;
 mod readme;
+mod reconfig;
 
 use std::{
     fs,

@@ -87,9 +87,9 @@ impl Ensemble {
     }
 }
 
-/// The text of `zoo.cfg` when the members stand in the file `dynamic` from now on, and with them the
-/// client port, if `client`. What stays, stays as it was written; Java rewrites the file without
-/// its comments (`QuorumPeerConfig.editStaticConfig`).
+/// The text of `zoo.cfg` when the members stand in the file `dynamic` from now on, and with them
+/// the client port, if `client`. What stays, stays as it was written; Java rewrites the file
+/// without its comments (`QuorumPeerConfig.editStaticConfig`).
 #[must_use]
 pub fn refer_to(dynamic: &str, client: bool, text: &[u8]) -> Vec<u8> {
     let goes = |key: &str| {

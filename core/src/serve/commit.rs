@@ -17,7 +17,7 @@ use super::{
 use crate::{
     event::{Event, Level},
     id::{LinkId, SessionId, Zxid},
-    io::Effects,
+    io::{Effects, Exit},
     jute::{Reader, Record, Write},
     proto::{ErrorCode, OpCode, OpResult, Request, RequestHeader, end_multi},
     time::Now,
@@ -195,9 +195,19 @@ impl<Z: Zoo> Server<Z> {
         true
     }
 
-    /// The tree is not the one that a proposal's digest was made for. Said once: all that follow
-    /// differ, too.
+    /// The tree is not the one that a proposal's digest was made for. Beside servers of Java's that
+    /// is said, once: all that follow differ, too. Behind a leader of this make one of the two has
+    /// lost or made up something: this one serves no more, and leaves its disk as it is.
     fn tell_difference(&mut self, zxid: Zxid, fx: &mut Effects) {
+        if self.kin.take_if(|epoch| *epoch == zxid.epoch()).is_some() {
+            let why = format!(
+                "after transaction {zxid} this server's data differs from its leader's, and both \
+                 reckon alike: one of the two disks is wrong, or was touched by hand. Compare \
+                 this server with the others; to have it fetch a whole tree, move its data \
+                 directory away, all but myid, and start it again"
+            );
+            fx.halt(Exit::Diverged, why);
+        }
         if self.stats.counted(Counter::DigestMismatches) == 0 {
             let text = format!(
                 "after transaction {zxid} the tree is not the one that its digest was made for: \

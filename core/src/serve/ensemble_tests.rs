@@ -195,7 +195,7 @@ impl Ensemble {
         let start = Zxid::new(EPOCH, 0);
         let learner = |n| {
             let mut member = Member::new(n + 2);
-            member.server.learn(start);
+            member.server.learn(start, None);
             member
         };
         Ensemble { leader, learners: (0..learners).map(learner).collect(), proposed: start }

@@ -113,9 +113,11 @@ impl Upward {
 
 impl<Z: Zoo> Server<Z> {
     /// Begins to learn, with everything up to `committed` history by now. Requests go up from here
-    /// on.
-    pub fn learn(&mut self, committed: Zxid) {
+    /// on. `kin` is the epoch of a leader of this make: its transactions' digests must be this
+    /// tree's.
+    pub fn learn(&mut self, committed: Zxid, kin: Option<u32>) {
         self.duty = Duty::Learn;
+        self.kin = kin;
         self.replica.committed = Committed::Quorum(committed);
     }
 

@@ -90,6 +90,8 @@ pub struct Server<Z: Zoo> {
     quota_told: Option<Instant>,
     /// Owners of ephemeral znodes that were no sessions when service began.
     strays: Vec<SessionId>,
+    /// The epoch of the leader, if it is a server of this make.
+    pub(super) kin: Option<u32>,
     /// Who belongs to the ensemble, while this server leads one whose members may change.
     pub(super) members: Option<Members>,
     /// Members that were proposed, and that the leader's machine has not been told of.
@@ -125,6 +127,7 @@ impl<Z: Zoo> Server<Z> {
             sweep: Sweep::new(now.mono, config.containers.check_interval_ms),
             quota_told: None,
             strays: replica.strays(),
+            kin: None,
             members: None,
             reconfigured: None,
             replica,

@@ -106,9 +106,9 @@ impl Tree {
         Ok(NodeId(at))
     }
 
-    /// Has `/zookeeper/config` show this text, of the reconfiguration `zxid`. No transaction says so
-    /// before the first one, so it takes no time and no version; Java's servers each put their own
-    /// clock's time there (`ZKDatabase.initConfigInZKDatabase`).
+    /// Has `/zookeeper/config` show this text, of the reconfiguration `zxid`. No transaction says
+    /// so before the first one, so it takes no time and no version; Java's servers each put their
+    /// own clock's time there (`ZKDatabase.initConfigInZKDatabase`).
     pub(crate) fn show_config(&mut self, text: &[u8], zxid: Zxid) {
         if self.find(CONFIG).is_none() {
             let acl = self.acls.hold(Some(&CONFIG_ACL));

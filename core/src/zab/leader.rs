@@ -31,27 +31,7 @@
 //! Two servers may come to propose the same epoch. A learner promises itself once: one that had
 //! accepted the epoch before says so in its ACKEPOCH, and does not count.
 //!
-//! # What is applied
-//!
-//! Commits are counted over everybody's durable log, this server's own like any other's. So a
-//! quorum may have a transaction before this server does: [`LeaderOrder::CommitTo`] is given, the
-//! learners are told, and the owner applies the smaller of that and what is durable here. Hence
-//! nothing that was ever shown can be missing from this disk after a crash, and a leader whose disk
-//! is slow answers its own clients late, while its learners' are not held up.
-//!
-//! # Another configuration
-//!
-//! A reconfiguration is a transaction that needs a quorum of the members in force and one of the
-//! next ([`Leader::reconfigure`]); what was proposed before it needs only the first. From its commit
-//! on the next one is in force, here and, by COMMITANDACTIVATE and INFORMANDACTIVATE, everywhere. If
-//! this server does not stay a voter at its place, it commits nothing more: it names an heir, the
-//! learner among the new voters that has the most, and leads until the others have left it for
-//! that one. A leader that begins with a configuration under way (it is in its log) has to bring
-//! it about: both must acknowledge NEWLEADER, which carries it.
-//!
-//! Two leaders cannot both commit. Each quorum of the members before holds the change in its log,
-//! so whoever is elected by one has it, too, and needs a quorum of the new ones as well; and what
-//! is committed later by the new members alone, follows the change in the log.
+//! What is applied, and how the members change, stands in `commit`.
 //!
 //! # The promise of sync
 //!
@@ -59,6 +39,8 @@
 //! a PING that was sent after it arrived. Whoever answers a PING has accepted no later epoch, so no
 //! later leader had a quorum when the sync began: a read behind it sees every write that was
 //! acknowledged before. Java's leader asks nobody, and may have been deposed.
+
+mod commit;
 
 use alloc::{
     collections::{BTreeMap, VecDeque},
@@ -68,6 +50,8 @@ use alloc::{
     vec::Vec,
 };
 use core::time::Duration;
+
+use commit::Change;
 
 use super::{
     history::{DiskLog, History, Standing},
@@ -81,7 +65,7 @@ use crate::{
     io::{Effect, Effects, Frame},
     jute::{Reader, Record},
     proto::OpCode,
-    quorum::{Quorum, Quorums},
+    quorum::Quorums,
     time::Instant,
     zoo::{Mutation, Zoo},
 };
@@ -109,16 +93,6 @@ pub struct LeaderConfig {
     pub sync_limit: Duration,
     /// Whether every learner gets a whole tree (`forceSnapshotSync`).
     pub whole: bool,
-}
-
-/// A reconfiguration that was proposed and is not committed.
-#[derive(Clone, Debug)]
-struct Change {
-    zxid: Zxid,
-    /// Its text.
-    config: Vec<u8>,
-    /// Whether this server may go on leading.
-    stays: bool,
 }
 
 /// Where a leader is; drawn in the module's doc.
@@ -212,12 +186,6 @@ impl<Z: Zoo> Leader<Z> {
     /// Whether a learner is a 3.4 server, which cannot log operations of later versions.
     pub fn has_old_learner(&self) -> bool {
         self.peers.values().any(|peer| peer.old)
-    }
-
-    /// Who is to lead in its place, after a reconfiguration.
-    pub fn heir(&self) -> Option<ServerId> {
-        let heir = self.activated.last().map(|(_, leader)| *leader);
-        heir.filter(|leader| *leader != self.config.me)
     }
 
     /// The learners that are up to date and heard of, with a vote or without, but no observers.
@@ -350,23 +318,6 @@ impl<Z: Zoo> Leader<Z> {
             "{zxid} is not ours to propose"
         );
         self.history.push(zxid, entry);
-    }
-
-    /// The configuration has this version and text: before anybody was told.
-    pub fn date(&mut self, version: Zxid, config: Vec<u8>) {
-        assert_eq!(self.mode, Mode::Accepting, "NEWLEADER says so");
-        (self.config.config_version, self.config.config) = (version.0, config);
-    }
-
-    /// The transaction that was proposed last is a reconfiguration, with this text; `stays` says
-    /// whether this server is a voter in it, at the same place.
-    ///
-    /// # Panics
-    /// If another one is under way.
-    pub fn reconfigure(&mut self, next: Quorum, config: Vec<u8>, stays: bool) {
-        assert!(self.change.is_none(), "one at a time");
-        self.change = Some(Change { zxid: self.history.last(), config, stays });
-        self.config.quorums = self.config.quorums.clone().towards(next);
     }
 
     /// Says whether a session may go on over a learner.
@@ -667,7 +618,7 @@ impl<Z: Zoo> Leader<Z> {
                 _ => {
                     peer.stage = Stage::Promising;
                     let zxid = Zxid::new(self.epoch, 0);
-                    peer.say(link, &FromLeader::LeaderInfo { zxid }, fx);
+                    peer.say(link, &FromLeader::LeaderInfo { zxid, ours: true }, fx);
                 }
             }
         }
@@ -683,61 +634,6 @@ impl<Z: Zoo> Leader<Z> {
         let committed = self.history.committed();
         let held = if self.zoo.has(Mutation::TreeEndsEarly) { Zxid::ZERO } else { last };
         self.peers.get_mut(&link).expect("it waits").mend(link, (held, committed), remedy, fx);
-    }
-
-    /// Commits what a quorum has.
-    fn commit(&mut self, orders: &mut Orders<'_>) {
-        while let Some(zxid) = self.next_commit() {
-            self.history.commit(zxid);
-            orders.push(LeaderOrder::CommitTo { zxid });
-            if let Some(change) = self.change.take_if(|change| change.zxid == zxid) {
-                self.activate(change, orders);
-            }
-        }
-    }
-
-    /// Up to where a quorum has what is not committed, as far as one rule goes.
-    fn next_commit(&self) -> Option<Zxid> {
-        let (last, committed) = (self.history.last(), self.history.committed());
-        if self.mode != Mode::Leading || last <= committed || self.heir().is_some() {
-            return None;
-        }
-        // What was proposed before a reconfiguration needs no quorum of the next configuration.
-        let (both, most) = match &self.change {
-            None => (true, last),
-            Some(change) if change.zxid.follows(committed) => (true, change.zxid),
-            Some(change) => (false, Zxid(change.zxid.0 - 1)),
-        };
-        let durable = self.footing.durable;
-        let acked = self.peers.values().filter(|peer| peer.is_settled()).map(|peer| peer.acked);
-        let mut marks: Vec<Zxid> = acked.chain([durable]).collect();
-        marks.sort_unstable();
-        let held = |mark: &Zxid| {
-            let has = |p: &Peer| p.is_settled() && p.acked >= *mark;
-            let says = |sid| self.says(sid, durable >= *mark, &has);
-            let quorums = &self.config.quorums;
-            if both { quorums.hold(self.zoo, says) } else { quorums.hold_in_force(self.zoo, says) }
-        };
-        let mark = marks.into_iter().rev().find(held)?;
-        Some(mark.min(most)).filter(|zxid| *zxid > committed)
-    }
-
-    /// A reconfiguration was committed.
-    fn activate(&mut self, change: Change, orders: &mut Orders<'_>) {
-        let Change { zxid, config, stays } = change;
-        let leader = if stays { self.config.me } else { self.pick_heir() };
-        self.config.quorums = self.config.quorums.clone().arrived();
-        (self.config.config, self.config.config_version) = (config, zxid.0);
-        self.activated.push((zxid, leader));
-        orders.push(LeaderOrder::Activate { zxid });
-    }
-
-    /// The voter of the next configuration that has the most.
-    fn pick_heir(&self) -> ServerId {
-        let votes =
-            |p: &&Peer| p.is_settled() && !p.observer && self.config.quorums.will_vote(p.sid);
-        let heirs = self.peers.values().filter(votes).map(|peer| (peer.acked, peer.sid));
-        heirs.max().map(|(_, sid)| sid).expect("a quorum of them has it, this server not among it")
     }
 
     fn pull(&mut self, now: Instant, fx: &mut Effects, orders: &mut Orders<'_>) {

@@ -279,7 +279,7 @@ fn a_leader_that_does_not_stay_commits_no_more_and_leaves_when_the_others_have()
         rig.act(|leader, _, _, orders| leader.on_link_down(link, orders));
     }
     let words = rig.act(|leader, _, _, orders| leader.on_link_down(LinkId(5), orders));
-    assert_eq!(words.last().unwrap(), "step down: server 5 is to lead");
+    assert!(words.contains(&"step down: server 5 is to lead".into()), "{words:?}");
 }
 
 #[test]

@@ -38,8 +38,8 @@
 //! # Other members
 //!
 //! A leader tells of its configuration with NEWLEADER ([`LearnerOrder::Config`]), and a COMMIT or
-//! INFORM that names a leader is a reconfiguration's ([`LearnerOrder::Activate`]). What follows from
-//! that for this server's role is its owner's to say.
+//! INFORM that names a leader is a reconfiguration's ([`LearnerOrder::Activate`]). What follows
+//! from that for this server's role is its owner's to say.
 //!
 //! # What leaders of Java's do
 //!
@@ -151,6 +151,8 @@ pub struct Learner<Z: Zoo> {
     /// Transactions to acknowledge once they are durable, oldest first.
     unacked: VecDeque<Zxid>,
     old_leader: bool,
+    /// Whether the leader is a server of this make.
+    ours: bool,
     /// Packets that came while the log was being replaced.
     held: VecDeque<Box<[u8]>>,
     /// When the leader must have been heard of; none while it waits for us.
@@ -161,8 +163,8 @@ pub struct Learner<Z: Zoo> {
 type Orders<'f> = Vec<LearnerOrder<'f>>;
 
 impl<Z: Zoo> Learner<Z> {
-    /// Begins with the leader being dialled: `history` ends with the last transaction in the log, which may still be on its way
-    /// to the disk.
+    /// Begins with the leader being dialled: `history` ends with the last transaction in the log,
+    /// which may still be on its way to the disk.
     pub fn start(
         zoo: Z,
         config: LearnerConfig,
@@ -180,6 +182,7 @@ impl<Z: Zoo> Learner<Z> {
             unacked: VecDeque::new(),
             history,
             old_leader: false,
+            ours: false,
             held: VecDeque::new(),
             deadline: Some(now + config.init_limit),
             config,
@@ -404,17 +407,6 @@ impl<Z: Zoo> Learner<Z> {
         };
         let done = match (said, self.mode) {
             (_, Mode::Over) => return,
-            (FromLeader::LeaderInfo { zxid }, Mode::Greeting) => self.promise(zxid, orders),
-            (FromLeader::Diff { .. }, Mode::Choosing) => {
-                self.history.commit(self.history.last());
-                self.mode = Mode::Catching;
-                Ok(())
-            }
-            (FromLeader::Trunc { zxid }, Mode::Choosing) => self.truncate(zxid, fx, orders),
-            (FromLeader::Snap { zxid }, Mode::Choosing) if self.is_possible(zxid) => {
-                self.mode = Mode::Loading { zxid };
-                Ok(())
-            }
             (
                 _,
                 Mode::Dialling { .. }
@@ -422,7 +414,7 @@ impl<Z: Zoo> Learner<Z> {
                 | Mode::Promising { .. }
                 | Mode::Choosing
                 | Mode::Loading { .. },
-            ) => Err(misfit(&said)),
+            ) => self.join(&said, fx, orders),
             (FromLeader::NewLeader { zxid, config }, Mode::Catching) => {
                 self.old_leader = config.is_none();
                 let text = config.filter(|text| !text.is_empty());
@@ -433,14 +425,10 @@ impl<Z: Zoo> Learner<Z> {
                 self.serve(fx, orders);
                 Ok(())
             }
-            (FromLeader::Proposal { zxid, entry }, _) => self.append(zxid, entry, orders),
-            (FromLeader::Commit { zxid, designated }, _) => {
-                self.commit(zxid, orders).map(|()| activate(zxid, designated, orders))
-            }
-            (FromLeader::Inform { zxid, entry, designated }, _) => {
-                let informed = self.inform(zxid, entry, orders);
-                informed.map(|()| activate(zxid, designated, orders))
-            }
+            (
+                FromLeader::Proposal { .. } | FromLeader::Commit { .. } | FromLeader::Inform { .. },
+                _,
+            ) => self.learn(said, orders),
             (FromLeader::Ping { zxid }, Mode::Following) => {
                 orders.push(LearnerOrder::Pong { zxid });
                 Ok(())
@@ -464,6 +452,51 @@ impl<Z: Zoo> Learner<Z> {
             }
             Err(why) => self.give_up(&why, fx, orders),
         }
+    }
+
+    /// The first words of a leader, up to how it is going to bring this server up to date.
+    fn join(
+        &mut self,
+        said: &FromLeader<'_>,
+        fx: &mut Effects,
+        orders: &mut Orders<'_>,
+    ) -> Result<(), String> {
+        match (*said, self.mode) {
+            (FromLeader::LeaderInfo { zxid, ours }, Mode::Greeting) => {
+                self.ours = ours;
+                self.promise(zxid, orders)
+            }
+            (FromLeader::Diff { .. }, Mode::Choosing) => {
+                self.history.commit(self.history.last());
+                self.mode = Mode::Catching;
+                Ok(())
+            }
+            (FromLeader::Trunc { zxid }, Mode::Choosing) => self.truncate(zxid, fx, orders),
+            (FromLeader::Snap { zxid }, Mode::Choosing) if self.is_possible(zxid) => {
+                self.mode = Mode::Loading { zxid };
+                Ok(())
+            }
+            _ => Err(misfit(said)),
+        }
+    }
+
+    /// A transaction comes, or is history.
+    fn learn<'f>(&mut self, said: FromLeader<'f>, orders: &mut Orders<'f>) -> Result<(), String> {
+        let (zxid, designated) = match said {
+            FromLeader::Proposal { zxid, entry } => return self.append(zxid, entry, orders),
+            FromLeader::Commit { zxid, designated } => {
+                self.commit(zxid, orders)?;
+                (zxid, designated)
+            }
+            FromLeader::Inform { zxid, entry, designated } => {
+                self.inform(zxid, entry, orders)?;
+                (zxid, designated)
+            }
+            _ => return Err(misfit(&said)),
+        };
+        // One that names who is to lead is a reconfiguration.
+        orders.extend(designated.map(|leader| LearnerOrder::Activate { zxid, leader }));
+        Ok(())
     }
 
     /// What waits for this server's own disk goes on, if that is ready.
@@ -641,7 +674,7 @@ impl<Z: Zoo> Learner<Z> {
         self.say(&FromLearner::Ack { zxid: Zxid::new(self.epoch, 0) }, fx);
         self.mode = Mode::Following;
         orders.push(LearnerOrder::CommitTo { zxid: self.history.committed() });
-        orders.push(LearnerOrder::Serve { old_leader: self.old_leader });
+        orders.push(LearnerOrder::Serve { old_leader: self.old_leader, ours: self.ours });
     }
 
     /// Acknowledges what is durable by now.
@@ -651,11 +684,6 @@ impl<Z: Zoo> Learner<Z> {
             self.say(&FromLearner::Ack { zxid }, fx);
         }
     }
-}
-
-/// A transaction that was committed is a reconfiguration, if it names who is to lead.
-fn activate(zxid: Zxid, designated: Option<ServerId>, orders: &mut Orders<'_>) {
-    orders.extend(designated.map(|leader| LearnerOrder::Activate { zxid, leader }));
 }
 
 /// What is wrong with a word that came at the wrong time.

@@ -131,7 +131,7 @@ impl<Z: Zoo> Rig<Z> {
     /// Up to the choice of what it gets.
     fn promised(&mut self) {
         self.up();
-        self.hear(FromLeader::LeaderInfo { zxid: z(EPOCH, 0) });
+        self.hear(FromLeader::LeaderInfo { zxid: z(EPOCH, 0), ours: false });
         assert_eq!(self.epochs(EPOCH, 4), ["ACKEPOCH 0x400000002 Some(4)"]);
     }
 
@@ -158,7 +158,11 @@ impl<Z: Zoo> Rig<Z> {
         let words = self.hear(FromLeader::UpToDate);
         assert_eq!(
             words,
-            ["commit to 0x400000002", "Serve { old_leader: false }", "ACK 0x500000000"]
+            [
+                "commit to 0x400000002",
+                "Serve { old_leader: false, ours: false }",
+                "ACK 0x500000000"
+            ]
         );
     }
 }
@@ -170,7 +174,7 @@ fn an_epoch_is_promised_only_when_that_and_the_log_are_durable() {
     let footing = Footing { accepted: 4, current: 4, durable: z(4, 1) };
     let mut rig = Rig::with(Sound, config(), footing, z(4, 2));
     assert_eq!(rig.up(), ["FOLLOWERINFO 0x400000000"]);
-    let words = rig.hear(FromLeader::LeaderInfo { zxid: z(EPOCH, 0) });
+    let words = rig.hear(FromLeader::LeaderInfo { zxid: z(EPOCH, 0), ours: false });
     assert_eq!(words, ["Accept { epoch: 5 }"]);
     assert_eq!(rig.epochs(EPOCH, 4), NOTHING, "an earlier role's (4, 2) is still on its way");
     assert_eq!(rig.durable(z(4, 2)), ["ACKEPOCH 0x400000002 Some(4)"]);
@@ -181,11 +185,11 @@ fn an_epoch_is_promised_once_and_never_an_earlier_one() {
     let footing = Footing { accepted: EPOCH, current: 4, durable: z(4, 2) };
     let mut rig = Rig::with(Sound, config(), footing, z(4, 2));
     rig.up();
-    let words = rig.hear(FromLeader::LeaderInfo { zxid: z(EPOCH, 0) });
+    let words = rig.hear(FromLeader::LeaderInfo { zxid: z(EPOCH, 0), ours: false });
     assert_eq!(words, ["ACKEPOCH 0x400000002 None"]);
     let mut rig = Rig::with(Sound, config(), footing, z(4, 2));
     rig.up();
-    let words = rig.hear(FromLeader::LeaderInfo { zxid: z(4, 0) });
+    let words = rig.hear(FromLeader::LeaderInfo { zxid: z(4, 0), ours: false });
     assert_eq!(words, ["step down: the leader's epoch is 4, and 5 was accepted", "1: hang up"]);
 }
 
@@ -204,7 +208,7 @@ fn newleader_is_acknowledged_after_the_log_and_then_the_epoch_are_durable() {
         rig.hear(FromLeader::UpToDate),
         [
             "commit to 0x500000002",
-            "Serve { old_leader: false }",
+            "Serve { old_leader: false, ours: false }",
             "ACK 0x500000000",
             "ACK 0x500000002",
             "ACK 0x500000003",
@@ -269,7 +273,7 @@ fn words_that_do_not_fit_end_it() {
     let words: [FromLeader<'_>; 5] = [
         FromLeader::Diff { zxid: z(4, 2) },
         FromLeader::Snap { zxid: z(5, 1) },
-        FromLeader::LeaderInfo { zxid: z(6, 0) },
+        FromLeader::LeaderInfo { zxid: z(6, 0), ours: false },
         FromLeader::UpToDate,
         FromLeader::NewLeader { zxid: z(5, 0), config: None },
     ];
@@ -350,7 +354,7 @@ fn an_observer_logs_and_applies_and_acknowledges_nothing() {
     let observer = LearnerConfig { observer: true, ..config() };
     let mut rig = Rig::with(Sound, observer, footing, z(4, 2));
     assert_eq!(rig.up(), ["OBSERVERINFO 0x400000000"]);
-    rig.hear(FromLeader::LeaderInfo { zxid: z(EPOCH, 0) });
+    rig.hear(FromLeader::LeaderInfo { zxid: z(EPOCH, 0), ours: false });
     rig.epochs(EPOCH, 4);
     rig.hear(FromLeader::Diff { zxid: z(4, 2) });
     rig.new_leader();
@@ -409,7 +413,7 @@ fn a_silent_leader_is_left_and_a_slow_disk_of_ours_is_not_its_silence() {
     let mut rig = Rig::new(Sound);
     rig.up();
     assert_eq!(rig.learner.poll_timeout(), Some(Instant::from_millis(INIT)));
-    rig.hear(FromLeader::LeaderInfo { zxid: z(EPOCH, 0) });
+    rig.hear(FromLeader::LeaderInfo { zxid: z(EPOCH, 0), ours: false });
     assert_eq!(rig.learner.poll_timeout(), None, "acceptedEpoch is on its way");
     rig.ms = 60_000;
     rig.epochs(EPOCH, 4);

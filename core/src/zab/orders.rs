@@ -71,6 +71,8 @@ pub enum LearnerOrder<'a> {
     Serve {
         /// Whether the leader is a 3.4 server, which knows no operation of later versions.
         old_leader: bool,
+        /// Whether it is a server of this make, which reckons digests as this one does.
+        ours: bool,
     },
     /// Call [`Learner::pong`] with the sessions heard of since the last time.
     Pong {

@@ -38,6 +38,11 @@ use crate::{
 /// The version of the protocol that both sides say they speak (ZAB 1.0).
 pub const PROTOCOL: i32 = 0x10000;
 
+/// What a leader of ours has behind the version in its LEADERINFO. No other leader has anything
+/// there, and no learner of Java's, from 3.4 on, reads further than the version
+/// (`Learner.registerWithLeader`).
+const OURS: &[u8] = b"Menagerie";
+
 /// The zxid of packets that are about none.
 const NO_ZXID: Zxid = Zxid(-1);
 
@@ -194,6 +199,8 @@ pub enum FromLeader<'a> {
     LeaderInfo {
         /// The epoch's first zxid.
         zxid: Zxid,
+        /// Whether the leader is a server of this make.
+        ours: bool,
     },
     /// What is missing follows.
     Diff {
@@ -264,8 +271,13 @@ impl<'a> FromLeader<'a> {
         let zxid = packet.zxid;
         let designated = |r: &mut Reader<'_>| r.long().map(|sid| Some(ServerId(sid)));
         Ok(match packet.kind {
-            kind::LEADERINFO if packet.reader()?.int()? < PROTOCOL => return Err(Malformed),
-            kind::LEADERINFO => FromLeader::LeaderInfo { zxid },
+            kind::LEADERINFO => {
+                let mut r = packet.reader()?;
+                if r.int()? < PROTOCOL {
+                    return Err(Malformed);
+                }
+                FromLeader::LeaderInfo { zxid, ours: r.rest() == OURS }
+            }
             kind::DIFF => FromLeader::Diff { zxid },
             kind::TRUNC => FromLeader::Trunc { zxid },
             kind::SNAP => FromLeader::Snap { zxid },
@@ -317,8 +329,9 @@ impl<'a> FromLeader<'a> {
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut put = |kind, zxid, data| QuorumPacket::new(kind, zxid, data).encode(out);
         match *self {
-            FromLeader::LeaderInfo { zxid } => {
-                put(kind::LEADERINFO, zxid, Some(&PROTOCOL.to_be_bytes()));
+            FromLeader::LeaderInfo { zxid, ours } => {
+                let data = [&PROTOCOL.to_be_bytes()[..], if ours { OURS } else { &[] }].concat();
+                put(kind::LEADERINFO, zxid, Some(&data));
             }
             FromLeader::Diff { zxid } => put(kind::DIFF, zxid, None),
             FromLeader::Trunc { zxid } => put(kind::TRUNC, zxid, None),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The files that say who belongs to the ensemble, rewritten while a server runs. Names and contents
-//! are Java's, so that either can start where the other left off.
+//! The files that say who belongs to the ensemble, rewritten while a server runs. Names and
+//! contents are Java's, so that either can start where the other left off.
 
 use std::{
     ffi::OsString,

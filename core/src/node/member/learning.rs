@@ -244,14 +244,9 @@ impl<Z: Zoo> Member<Z> {
                     server.commit_through(zxid, now, fx);
                 }
             }
-            (LearnerOrder::Serve { old_leader }, _) => {
-                // What a transaction that is not committed asks for is not in force yet.
-                let begun = Zxid::new(learning.learner.epoch(), 0).max(learning.committed);
-                let version = learning.members.filter(|v| *v <= begun.0.cast_unsigned());
-                if let Some(version) = version {
-                    self.activate_behind(base, version, None, fx)?;
-                }
-                self.serve_behind(base, old_leader, fx);
+            (LearnerOrder::Serve { old_leader, ours }, _) => {
+                self.activate_told(base, fx)?;
+                self.serve_behind(base, old_leader, ours, fx);
             }
             (LearnerOrder::Pong { zxid }, Body::Serving(server)) => {
                 learning.learner.pong(zxid, server.take_touched(), fx);
@@ -278,6 +273,17 @@ impl<Z: Zoo> Member<Z> {
         }
     }
 
+    /// The members that the leader told of with NEWLEADER are in force, unless they are what a
+    /// transaction asks for that is not committed.
+    fn activate_told(&mut self, base: &Base<Z>, fx: &mut Effects) -> Result<(), String> {
+        let Role::Learning(learning) = &self.role else { return Ok(()) };
+        let begun = Zxid::new(learning.learner.epoch(), 0).max(learning.committed);
+        match learning.members.filter(|version| *version <= begun.0.cast_unsigned()) {
+            Some(version) => self.activate_behind(base, version, None, fx),
+            None => Ok(()),
+        }
+    }
+
     /// Members that were under way are in force, under this leader if one was named. An error says
     /// that this server cannot go on as what it is, or behind whom it follows.
     fn activate_behind(
@@ -301,7 +307,7 @@ impl<Z: Zoo> Member<Z> {
     }
 
     /// UPTODATE.
-    fn serve_behind(&mut self, base: &mut Base<Z>, old_leader: bool, fx: &mut Effects) {
+    fn serve_behind(&mut self, base: &mut Base<Z>, old_leader: bool, ours: bool, fx: &mut Effects) {
         let Role::Learning(learning) = &mut self.role else { return };
         let epoch = learning.learner.epoch();
         told(format!("server {} follows server {} in epoch {epoch}", self.me, learning.leader), fx);
@@ -310,7 +316,7 @@ impl<Z: Zoo> Member<Z> {
         };
         let committed = learning.committed;
         let mut server = self.new_server(base, *replica);
-        server.learn(committed);
+        server.learn(committed, ours.then_some(epoch));
         server.note_old_peer(old_leader, fx);
         base.welcome(&mut server, fx);
         self.body = Body::Serving(Box::new(server));

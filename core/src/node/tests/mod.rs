@@ -2,6 +2,7 @@
 //! A whole node on a test disk, spoken to in packets: what clients observe of the configuration.
 
 mod bounds;
+mod chaos;
 mod ensemble;
 mod identities;
 mod limits;

@@ -175,6 +175,24 @@ fn the_recorded_peers_say_what_was_noted() {
 }
 
 #[test]
+fn a_leader_of_ours_says_so_where_java_does_not_look() {
+    let zxid = Zxid::new(5, 0);
+    let mut java = Vec::new();
+    FromLeader::LeaderInfo { zxid, ours: false }.encode(&mut java);
+    let mut own = Vec::new();
+    FromLeader::LeaderInfo { zxid, ours: true }.encode(&mut own);
+    fn said(bytes: &[u8]) -> (&[u8], FromLeader<'_>) {
+        let packet = QuorumPacket::decode(&mut Reader::new(bytes)).expect("a packet");
+        (packet.data.expect("data"), FromLeader::read(&packet).expect("a leader's"))
+    }
+    let (data, read) = said(&java);
+    assert_eq!((data, read), (&[0, 1, 0, 0][..], FromLeader::LeaderInfo { zxid, ours: false }));
+    let (data, read) = said(&own);
+    assert_eq!((&data[..4], &data[4..]), (&[0, 1, 0, 0][..], &b"Menagerie"[..]));
+    assert_eq!(read, FromLeader::LeaderInfo { zxid, ours: true });
+}
+
+#[test]
 fn reconfigurations_name_who_is_to_lead() {
     let zxid = Zxid::new(7, 3);
     for said in [
