@@ -13,12 +13,12 @@
 //! # Another configuration
 //!
 //! A reconfiguration is a transaction that needs a quorum of the members in force and one of the
-//! next ([`Leader::reconfigure`]); what was proposed before it needs only the first. From its commit
-//! on the next one is in force, here and, by COMMITANDACTIVATE and INFORMANDACTIVATE, everywhere. If
-//! this server does not stay a voter at its place, it commits nothing more: it names an heir, the
-//! learner among the new voters that has the most, and leads until the others have left it for
-//! that one. A leader that begins with a configuration under way (it is in its log) has to bring
-//! it about: both must acknowledge NEWLEADER, which carries it.
+//! next ([`Leader::reconfigure`]); what was proposed before it needs only the first. From its
+//! commit on the next one is in force, here and, by COMMITANDACTIVATE and INFORMANDACTIVATE,
+//! everywhere. If this server does not stay a voter at its place, it commits nothing more: it names
+//! an heir, the learner among the new voters that has the most, and leads until the others have
+//! left it for that one. A leader that begins with a configuration under way (it is in its log) has
+//! to bring it about: both must acknowledge NEWLEADER, which carries it.
 //!
 //! Two leaders cannot both commit. Each quorum of the members before holds the change in its log,
 //! so whoever is elected by one has it, too, and needs a quorum of the new ones as well; and what
