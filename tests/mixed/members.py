@@ -165,7 +165,9 @@ class Ensemble:
     def hosts(self):
         return ",".join(map(self.host, self.members))
 
-    def start(self, *numbers):
+    def start(self, *numbers, among=None, **settings):
+        """Starts servers that know of these others, or of all."""
+        only = among and {f"server.{number}": self[number].line for number in among}
         for number in numbers:
             member = self[number]
             peer = {"peerType": "observer"} if member.observes else {}
@@ -178,7 +180,8 @@ class Ensemble:
                 syncLimit=10,
                 snapCount=5000,
                 **peer,
-                **self.lines[number],
+                **settings,
+                **(only or self.lines[number]),
             )
 
     def settled(self, *numbers):

@@ -5,7 +5,7 @@ ensemble moved over and back.
     mixed.py OURS JAVA [PART...]
 
 OURS and JAVA are commands that take the path of a zoo.cfg. The parts, all by default: leads joins
-observers sessions kills moves.
+observers sessions kills moves reconfigures.
 """
 
 import collections
@@ -194,6 +194,53 @@ class Mixed:
                     f"{self.name(leader)} leads an observer of each kind: {count} znodes by way "
                     f"of each are the same on all"
                 )
+
+    def reconfigures(self):
+        """Two become three, and then the leader leaves: one of the other make is to lead."""
+        if not self.extended:
+            return self.step("3.4 has no reconfig")
+        settings = {"reconfigEnabled": "true", "skipACL": "yes", "standaloneEnabled": "false"}
+        for leader, other in self.pairs():
+            with self.ensemble(other, leader, other) as ensemble:
+                ensemble.start(1, 2, among=(1, 2), **settings)
+                if ensemble.settled() != 2:
+                    raise Failed("server 2 does not lead")
+                ensemble.start(3, **settings)
+                ensemble.settled()
+                # Whoever is on a server that is to lead loses its link; the leader answers first.
+                client = connect(ensemble.host(2))
+                joining = f"server.3={ensemble[3].line};{ensemble.host(3)}"
+                client.reconfig(joining=joining, leaving=None, new_members=None)
+                self.members(ensemble, {1, 2, 3})
+                write(ensemble, 1, 20)
+                client.reconfig(joining=None, leaving="2", new_members=None)
+                heir = await_that("another leads", lambda: {ensemble.settled()} - {2}).pop()
+                shown = self.members(ensemble, {1, 3})
+                disconnect(client)
+                for number in ensemble.members:
+                    write(ensemble, number, 20)
+                ensemble.compare()
+                self.step(
+                    f"{self.name(leader)} leads, takes server 3 in and leaves to {heir}: all show "
+                    f"version {shown}"
+                )
+
+    def members(self, ensemble, numbers):
+        """Waits until all show these members, in one version; gives it back."""
+
+        def shown(number):
+            client = connect(ensemble.host(number))
+            text = client.get("/zookeeper/config")[0].decode()
+            disconnect(client)
+            lines = text.splitlines()
+            named = {int(line[7:].split("=")[0]) for line in lines if line.startswith("server.")}
+            return named == numbers and lines[-1].removeprefix("version=")
+
+        def agreed():
+            found = {shown(number) for number in ensemble.members}
+            return len(found) == 1 and found.pop()
+
+        return await_that(f"all show {numbers}", agreed)
 
     def storm(self):
         """Fault upon fault while clients write; not among the parts by default."""
@@ -440,7 +487,7 @@ def main():
     logging.getLogger("kazoo").setLevel(logging.CRITICAL)
     ours, java, *parts = sys.argv[1:]
     mixed = Mixed(ours, java)
-    for part in parts or ("leads", "joins", "observers", "sessions", "kills", "moves"):
+    for part in parts or ("leads", "joins", "observers", "sessions", "kills", "moves", "reconfigures"):
         getattr(mixed, part)()
     mixed.step(f"passed with {java}")
 

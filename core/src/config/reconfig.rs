@@ -20,7 +20,8 @@ impl Ensemble {
         let properties = Properties::from_text(core::str::from_utf8(text).ok()?).ok()?;
         let settings = file_settings(PLACE, &properties);
         let known = settings.iter().all(|s| is_membership(&s.key) || s.key == "version");
-        Self::from_settings(&settings).ok().filter(|_| known)
+        let read = Self::from_settings(&settings).ok().filter(|_| known)?;
+        i64::try_from(read.version()).is_ok().then_some(read)
     }
 
     /// The members that a non-incremental reconfig lists, one in a line or between commas.
@@ -157,6 +158,7 @@ mod tests {
         assert_eq!(Ensemble::from_text(b"server.1=a"), None);
         assert_eq!(Ensemble::from_text(b"server.1=a:1:2\ntickTime=1"), None);
         assert_eq!(Ensemble::from_text(b"\xff"), None);
+        assert_eq!(Ensemble::from_text(b"server.1=a:1:2\nversion=8000000000000000"), None);
     }
 
     #[test]

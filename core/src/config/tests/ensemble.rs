@@ -192,3 +192,18 @@ fn a_client_port_is_none_of_the_ports_for_other_servers() {
     let elsewhere = String::from("clientPortAddress=127.0.0.1\n") + &two("");
     assert!(member(&elsewhere, "1").is_ok(), "another address");
 }
+
+#[test]
+fn intervals_of_elections_and_whole_trees_are_properties() {
+    let peers = |text: &str| {
+        let text = String::from(QUORUM) + "server.1=a:1:2\nserver.2=b:1:2\n" + text;
+        complete(&text, "1", None).expect("it is right").peers
+    };
+    let usual = peers("");
+    assert_eq!((usual.notification_intervals_ms, usual.force_snapshot_sync), ((200, 3_200), false));
+    let set = peers(
+        "fastleader.minNotificationInterval=50\nfastleader.maxNotificationInterval=60000\n\
+         forceSnapshotSync=true\n",
+    );
+    assert_eq!((set.notification_intervals_ms, set.force_snapshot_sync), ((50, 60_000), true));
+}

@@ -112,8 +112,9 @@ impl Membership {
         other
     }
 
+    /// Whether it may follow; a list without a voter is nobody's.
     fn is_newer(&self, next: &Ensemble) -> bool {
-        next.version() > self.in_force.version()
+        next.version() > self.in_force.version() && next.voters().next().is_some()
     }
 }
 
@@ -152,6 +153,7 @@ mod tests {
         assert!(members.under_way().is_none() && !members.arrive(9, &mut fx));
         assert!(!members.adopt(ensemble(8, &[1]), &mut fx), "an older one");
         assert!(!members.adopt(ensemble(10, &[1, 2, 3]), &mut fx), "the same members");
+        assert!(!members.adopt(ensemble(11, &[]), &mut fx), "nobody's");
         assert_eq!(members.in_force().version(), 10);
     }
 

@@ -77,6 +77,8 @@ pub(super) struct World {
     /// Servers that hear of nobody and are heard by nobody.
     pub(super) cut: Vec<usize>,
     pub(super) notes: Vec<String>,
+    /// How many trees were sent.
+    trees: usize,
     /// Who led each epoch.
     led: BTreeMap<u32, usize>,
     /// What is tried, for a failure.
@@ -114,6 +116,7 @@ impl World {
             ms: 1000,
             cut: vec![],
             notes: vec![],
+            trees: 0,
             led: BTreeMap::new(),
             story: String::new(),
         }
@@ -245,6 +248,7 @@ impl World {
                     Frame::Tree { bytes, last } => Word::Tree(bytes.to_vec(), last),
                     other => panic!("{other:?}"),
                 };
+                self.trees += usize::from(matches!(word, Word::Tree(_, true)));
                 inbox.push_back(In::Frame { link: other, word });
             }),
         }
@@ -634,6 +638,24 @@ fn a_wiped_server_gets_a_whole_tree_and_an_observer_too() {
     world.start(wiped);
     world.leader();
     world.agree();
+}
+
+#[test]
+fn a_learner_gets_a_whole_tree_where_it_is_forced() {
+    for (lines, trees) in [("", 0), ("forceSnapshotSync=true\n", 1)] {
+        let mut world = World::new(3, 0, lines);
+        (1..=3).for_each(|id| world.start(id));
+        let leader = world.leader();
+        let mut client = world.client(leader, SessionId::NONE, &[0; 16]);
+        assert_eq!(world.create(&mut client, "/one"), 0);
+        world.agree();
+        let (before, away) = (world.trees, 1 + leader % 3);
+        world.kill(away, true);
+        world.start(away);
+        world.leader();
+        world.agree();
+        assert_eq!(world.trees - before, trees, "{lines}");
+    }
 }
 
 #[test]
