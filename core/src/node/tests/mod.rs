@@ -6,6 +6,7 @@ mod chaos;
 mod ensemble;
 mod identities;
 mod limits;
+mod oddities;
 mod reconfig;
 mod requests;
 mod settings;
