@@ -94,7 +94,7 @@ fn of_leader(bytes: &[u8]) -> Option<String> {
     let said = FromLeader::read(&packet).ok()?;
     let name = said.name();
     Some(match said {
-        FromLeader::LeaderInfo { zxid } => format!("{name} epoch {}", zxid.epoch()),
+        FromLeader::LeaderInfo { zxid, .. } => format!("{name} epoch {}", zxid.epoch()),
         FromLeader::NewLeader { zxid, .. } => format!("{name} epoch {}", zxid.epoch()),
         FromLeader::Diff { zxid } => format!("{name} up to {:x}", zxid.0),
         FromLeader::Trunc { zxid } => format!("{name} back to {:x}", zxid.0),

@@ -22,7 +22,7 @@ use menagerie_core::{
     node::{Node, Setup, View},
     serve::Facts,
     time::{Instant, Now},
-    zab::{QuorumFrame, QuorumFramer},
+    zab::QuorumFramer,
     zoo::Mutation,
 };
 use menagerie_sim::{
@@ -440,9 +440,10 @@ impl Troupe {
             }),
             Framer::Quorum(framer) => framer.push(bytes, |frame| {
                 words.push(match frame {
-                    QuorumFrame::Packet(packet) => Word::Packet(packet.to_vec()),
-                    QuorumFrame::Tree { bytes, last } => Word::Tree(bytes.to_vec(), last),
-                    QuorumFrame::Nonsense { why } => Word::Broken(why),
+                    Frame::Packet(packet) => Word::Packet(packet.to_vec()),
+                    Frame::Tree { bytes, last } => Word::Tree(bytes.to_vec(), last),
+                    Frame::Broken { why } => Word::Broken(why),
+                    other => unreachable!("{other:?} on a quorum port"),
                 });
             }),
         }

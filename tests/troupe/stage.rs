@@ -62,7 +62,7 @@ impl Troupe {
                     end.paused = matches!(effect, Effect::Pause { .. });
                 }
             }
-            Effect::Answer { .. } => {}
+            Effect::Answer { .. } | Effect::Configure(_) => {}
         }
     }
 

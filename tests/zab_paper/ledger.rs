@@ -199,7 +199,7 @@ impl Ledger {
     fn hears_leader(&mut self, from: Id, to: Id, said: &FromLeader<'_>) {
         let epoch = self.epochs.get(&from).copied().unwrap_or_default();
         match *said {
-            FromLeader::LeaderInfo { zxid } => {
+            FromLeader::LeaderInfo { zxid, .. } => {
                 self.epochs.insert(from, zxid.epoch());
                 self.syncs.insert((from, to), Sync::default());
             }
@@ -387,7 +387,7 @@ mod tests {
     }
 
     fn proposes(ledger: &mut Ledger, leader: Id, epoch: u32) {
-        let info = FromLeader::LeaderInfo { zxid: Zxid::new(epoch, 0) };
+        let info = FromLeader::LeaderInfo { zxid: Zxid::new(epoch, 0), ours: true };
         says(ledger, leader, 1, false, |out| info.encode(out));
     }
 

@@ -105,7 +105,7 @@ pub fn of_leader(of: &[u8]) -> Vec<u8> {
     let designated = (part(rest, 0) == 99).then_some(ServerId(3));
     let entry = entry(at, rest);
     let said = match what % 16 {
-        0 => FromLeader::LeaderInfo { zxid: start },
+        0 => FromLeader::LeaderInfo { zxid: start, ours: false },
         1 => FromLeader::Diff { zxid: at },
         2 => FromLeader::Trunc { zxid: at },
         3 => FromLeader::Snap { zxid: at },

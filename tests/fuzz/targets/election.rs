@@ -63,7 +63,9 @@ impl World {
             quorums: ensemble.quorum().into(),
             ensemble,
             timeout: Duration::from_secs(5),
+            intervals: (Duration::from_millis(200), Duration::from_millis(3_200)),
             multi_address: false,
+            guests: false,
         };
         let mut world = World {
             election: Election::new(Sound, setup),

@@ -90,7 +90,7 @@ use menagerie_core::{
     node::{Node, Phase, Setup, View},
     serve::Facts,
     time::{Instant, Now},
-    zab::{QuorumFrame, QuorumFramer},
+    zab::QuorumFramer,
 };
 use menagerie_fuzz::{disk::Disk, peers, take, within};
 use oracle::Oracle;
@@ -258,13 +258,7 @@ impl World {
         match &mut line.framer {
             Framer::Client(framer) => framer.push(bytes, take),
             Framer::Election(framer) => framer.push(bytes, take),
-            Framer::Quorum(framer) => framer.push(bytes, |frame| {
-                take(match frame {
-                    QuorumFrame::Packet(packet) => Frame::Packet(packet),
-                    QuorumFrame::Tree { bytes, last } => Frame::Tree { bytes, last },
-                    QuorumFrame::Nonsense { why } => Frame::Broken { why },
-                });
-            }),
+            Framer::Quorum(framer) => framer.push(bytes, take),
         }
     }
 

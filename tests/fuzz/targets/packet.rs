@@ -9,9 +9,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use menagerie_core::{
+    io::Frame,
     jute::{Reader, Record},
     zab::{
-        QuorumFrame, QuorumFramer,
+        QuorumFramer,
         wire::{FromLeader, FromLearner, QuorumPacket},
     },
 };
@@ -77,17 +78,18 @@ fn cut(leader: bool, limit: u32, how: u8, stream: &[u8]) -> Vec<Owned> {
     let (mut framer, mut frames) = (new(limit), Vec::new());
     for piece in pieces(how, stream) {
         framer.push(piece, |frame| match (frame, frames.last_mut()) {
-            (QuorumFrame::Tree { bytes: more, last }, Some(Owned::Tree { bytes, last: done }))
+            (Frame::Tree { bytes: more, last }, Some(Owned::Tree { bytes, last: done }))
                 if !*done =>
             {
                 bytes.extend_from_slice(more);
                 *done = last;
             }
-            (QuorumFrame::Tree { bytes, last }, _) => {
+            (Frame::Tree { bytes, last }, _) => {
                 frames.push(Owned::Tree { bytes: bytes.into(), last });
             }
-            (QuorumFrame::Packet(packet), _) => frames.push(Owned::Packet(packet.into())),
-            (QuorumFrame::Nonsense { why }, _) => frames.push(Owned::Nonsense(why)),
+            (Frame::Packet(packet), _) => frames.push(Owned::Packet(packet.into())),
+            (Frame::Broken { why }, _) => frames.push(Owned::Nonsense(why)),
+            (other, _) => panic!("{other:?} on a quorum port"),
         });
     }
     frames

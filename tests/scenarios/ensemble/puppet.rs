@@ -123,7 +123,9 @@ fn leader(words: &[&str], out: &mut Vec<u8>) {
         entry
     };
     match *words {
-        ["LEADERINFO", epoch] => FromLeader::LeaderInfo { zxid: begins(epoch) }.encode(out),
+        ["LEADERINFO", epoch] => {
+            FromLeader::LeaderInfo { zxid: begins(epoch), ours: false }.encode(out)
+        }
         ["DIFF", at] => FromLeader::Diff { zxid: zxid(at) }.encode(out),
         ["TRUNC", at] => FromLeader::Trunc { zxid: zxid(at) }.encode(out),
         ["SNAP", at] => FromLeader::Snap { zxid: zxid(at) }.encode(out),

@@ -55,7 +55,7 @@ struct End {
 
 pub(super) struct Server {
     pub(super) node: Option<Node<Sound>>,
-    disk: TestDisk,
+    pub(super) disk: TestDisk,
     lives: u64,
     inbox: VecDeque<In>,
     /// What clients were sent.

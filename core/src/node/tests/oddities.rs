@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Members in circumstances that should not be, and settings that are for tests.
 
-use alloc::{format, string::String};
+use alloc::string::String;
 
 use super::{
     ensemble::{World, three},
     *,
 };
+use crate::id::DialId;
 
 #[test]
 fn a_learner_gets_a_whole_tree_where_it_is_forced() {
