@@ -124,7 +124,7 @@ fn leader(words: &[&str], out: &mut Vec<u8>) {
     };
     match *words {
         ["LEADERINFO", epoch] => {
-            FromLeader::LeaderInfo { zxid: begins(epoch), ours: false }.encode(out)
+            FromLeader::LeaderInfo { zxid: begins(epoch), ours: false }.encode(out);
         }
         ["DIFF", at] => FromLeader::Diff { zxid: zxid(at) }.encode(out),
         ["TRUNC", at] => FromLeader::Trunc { zxid: zxid(at) }.encode(out),
