@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn only_who_cannot_know_of_its_end_gives_a_session_that_was_closed() {
         let quorum = Quorum::majority([1, 2, 3].map(ServerId));
-        let mut ghost = Ghost::fresh(3, 1_000, quorum, false);
+        let mut ghost = Ghost::fresh(3, 1_000, quorum, None, false);
         ghost.replicas[1].model.sessions.insert(7, 4_000);
         let mut asked = Connect {
             session: 7,
