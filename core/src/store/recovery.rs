@@ -33,7 +33,7 @@ use crate::{
     io::{Dir, DirEntry, Effects, Exit, FileError, FileErrorKind, FileOp, FileOutput},
     log::{
         LogScanner, MARK_LEN, MARK_NAME, Mark, Slot, Step, TAKEOVER_NAME, TailForm, Takeover,
-        log_name, looks_whole, snapshot_name,
+        log_name, looks_whole, partial_name, snapshot_name,
     },
     tree::Tree,
     zoo::{Mutation, Zoo},
@@ -537,6 +537,9 @@ impl<Z: Zoo> Recovery<Z> {
         if self.snapshot.is_some() {
             return self.tidy(ids, fx);
         }
+        // A start that was cut short left it, and it is about to be the first snapshot.
+        let begun = partial_name(Zxid::ZERO);
+        self.plan.partials.retain(|name| *name != begun);
         let frozen = Frozen { tree: &mut self.first.0, sessions: &mut self.first.1 };
         self.snapshotter.start(frozen, Zxid::ZERO, ids, fx);
     }

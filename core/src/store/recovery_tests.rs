@@ -228,6 +228,16 @@ fn a_fresh_directory_gets_its_first_snapshot_and_serves_from_zero() {
 }
 
 #[test]
+fn a_first_snapshot_that_was_cut_short_is_taken_again() {
+    let mut disk = TestDisk::new();
+    disk.put(Dir::Snap, "tmp.snapshot.0", b"half");
+    disk.put(Dir::Snap, "tmp.snapshot.7", b"half");
+    let run = recover(disk);
+    assert_eq!(run.zxid(), 0);
+    assert_eq!(run.disk.file_names(Dir::Snap), ["snapshot.0"]);
+}
+
+#[test]
 fn java_s_directories_are_taken_over() {
     for (files, zxid, replayed) in [(V34, 0x16, 3), (V38, 0x1c, 1), (V39, 0x1c, 3)] {
         let run = recover(disk(files));
