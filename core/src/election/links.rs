@@ -14,9 +14,9 @@
 //! - A looking server keeps dialling those it has no link to, after pauses that double to 3.2 s;
 //!   Java's grow to 60 s.
 //! - A looking server gives up a link on which a voter was silent for 12.8 s, and makes a new one:
-//!   a way of a link may be dead for hours before its system says so, or for ever. Whoever has settled
-//!   answers each of its words, and who looks repeats its own; a looking Java may be silent for a
-//!   minute, and merely gets a new link. Java itself reads without end.
+//!   a way of a link may be dead for hours before its system says so, or for ever. Whoever has
+//!   settled answers each of its words, and who looks repeats its own; a looking Java may be silent
+//!   for a minute, and merely gets a new link. Java itself reads without end.
 //!
 //! ```text
 //!         wanted, or it knocked         up, smaller id: hello
