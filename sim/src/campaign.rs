@@ -48,7 +48,8 @@ pub struct Verdict {
     pub trace: Option<Trace>,
 }
 
-/// Runs one world of a plan on this thread. One that breaks a promise is run again, for the account.
+/// Runs one world of a plan on this thread. One that breaks a promise is run again, for the
+/// account.
 pub fn run(plan: Plan, seed: u64, key: (u64, u64), explain: bool) -> Verdict {
     let world = || {
         let mut world = World::new(seed, key, plan.servers);
