@@ -34,8 +34,8 @@ pub use properties::{Entry, MalformedEscape, Properties, Repeated};
 pub use reconfig::refer_to;
 pub use report::{ConfigError, ConfigErrors, Notice, NoticeKind, Origin, Setting};
 pub use tuning::{
-    Admin, AuthProvider, Containers, DigestAlgorithm, EnsembleScheme, Requests, Security,
-    StallMonitor, Storage,
+    Admin, AuthProvider, Containers, DigestAlgorithm, EPOCH_LENGTH, EnsembleScheme, Requests,
+    Security, StallMonitor, Storage,
 };
 
 use alloc::collections::BTreeMap;

@@ -49,6 +49,9 @@ pub struct Storage {
     pub close_session_paths: bool,
     /// `commitLogCount`: proposals kept in memory for learners; at least 500.
     pub commit_log_count: u32,
+    /// Transactions of one epoch at most, and then the leader steps down for another one. No key:
+    /// the counter has 32 bits. Simulated worlds set less.
+    pub epoch_length: u32,
     /// `snapshotSizeFactor` in millionths: how much log, by the size of a snapshot, is sent
     /// before a snapshot is; `None` sends no log from disk.
     pub log_to_snapshot_millionths: Option<u32>,
@@ -59,6 +62,9 @@ pub struct Storage {
     /// `maxBatchSize`: transactions in one batch.
     pub max_batch_size: u32,
 }
+
+/// The length of an epoch: what is staged in its last turn still has numbers.
+pub const EPOCH_LENGTH: u32 = u32::MAX - (1 << 20);
 
 /// How snapshot files are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +98,7 @@ impl Storage {
             digest: flag(s, "digest.enabled", true),
             close_session_paths: flag(s, "closeSessionTxn.enabled", true),
             commit_log_count: at_least(s, "commitLogCount", 500, 500),
+            epoch_length: EPOCH_LENGTH,
             log_to_snapshot_millionths: log_to_snapshot(s),
             flush_delay_ms,
             max_write_queue_poll_ms: millis_of(

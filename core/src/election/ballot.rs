@@ -216,6 +216,7 @@ impl<Z: Zoo> Ballot<Z> {
         self.ripe_at = match self.ripe_at.filter(|_| !changed) {
             _ if !stands => None,
             Some(at) => Some(at),
+            None if self.zoo.has(Mutation::DecisionRipensSlowly) => Some(now + 2 * RIPENS_IN),
             None => Some(now + RIPENS_IN),
         };
     }

@@ -235,7 +235,8 @@ impl<Z: Zoo> Election<Z> {
         let (quorums, met_data) = (&self.quorums, self.met_data);
         let ballot = Ballot::new(self.zoo, self.me, quorums, now, round, standing, met_data);
         self.tell(fx, format!("looking for a leader in round {round}, for {}", ballot.vote));
-        let interval = self.intervals.0;
+        let sooner = if self.zoo.has(Mutation::VotesRepeatedSooner) { 2 } else { 1 };
+        let interval = self.intervals.0 / sooner;
         self.mode = Mode::Looking { ballot, again_at: now + interval, interval };
         self.links.listen(now);
         self.owe_all();

@@ -15,7 +15,7 @@ use crate::{
     serve::Replica,
     store::{Ids, SnapshotNews, Snapshotter},
     time::Instant,
-    zoo::Zoo,
+    zoo::{Mutation, Zoo},
 };
 
 /// How much history there is from one point of it to another.
@@ -53,7 +53,11 @@ impl<Z: Zoo> Snapshots<Z> {
         let mut snapshots = Snapshots {
             snapshotter: Snapshotter::new(zoo, tail_form(config)),
             rng: ChaCha8Rng::seed_from_u64(seed),
-            count: config.snap_count,
+            count: if zoo.has(Mutation::SnapshotsOften) {
+                config.snap_count / 10
+            } else {
+                config.snap_count
+            },
             size: config.snap_size_limit,
             due_after: Distance::default(),
             replayed: Distance::default(),

@@ -19,7 +19,7 @@ use crate::{
     },
     time::Instant,
     watch::{Kind, Present, WatcherType},
-    zoo::Zoo,
+    zoo::{Mutation, Zoo},
 };
 
 /// Bytes of the longest reply: its length is a number of 31 bits.
@@ -73,6 +73,11 @@ impl<Z: Zoo> Server<Z> {
         let ids = conn.identities.first(known);
         let reader =
             TreeReader { tree: &self.replica.tree, schemes: &self.rules.schemes, ids: &ids };
+        // Nobody owns what is nobody's.
+        let whose = match self.zoo.has(Mutation::EphemeralsUnlisted) {
+            true => SessionId::NONE,
+            false => session,
+        };
         let mut result = Ok(());
         let sent = fx.send(link, |out| {
             let xid = if matches!(request, Request::Ping) { XID_PING } else { xid };
@@ -91,7 +96,7 @@ impl<Z: Zoo> Server<Z> {
                     out.put_int(0);
                     Ok(())
                 }
-                _ => read_body(&reader, session, request, longest, out),
+                _ => read_body(&reader, whose, request, longest, out),
             });
         });
         drop(ids);

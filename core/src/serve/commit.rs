@@ -22,7 +22,7 @@ use crate::{
     proto::{ErrorCode, OpCode, OpResult, Request, RequestHeader, end_multi},
     time::Now,
     txn::{Outcome, Txn, TxnEntry},
-    zoo::Zoo,
+    zoo::{Mutation, Zoo},
 };
 
 /// Transactions applied in one turn at most; the rest asks for another turn.
@@ -57,7 +57,7 @@ impl<Z: Zoo> Server<Z> {
         origin: Origin,
         now: Now,
     ) {
-        let zxid = self.proposed.next();
+        let zxid = self.next_zxid();
         let members = self.members.as_ref();
         let (tree, rules, wall_ms) = (&self.replica.tree, &self.rules, now.wall_ms);
         let cx = Context { tree, rules, members, wall_ms };
@@ -104,7 +104,7 @@ impl<Z: Zoo> Server<Z> {
         timeout_ms: i32,
         now: Now,
     ) {
-        let zxid = self.proposed.next();
+        let zxid = self.next_zxid();
         let (tree, rules, wall_ms) = (&self.replica.tree, &self.rules, now.wall_ms);
         let cx = Context { tree, rules, members: None, wall_ms };
         self.prep.create_session(&cx, zxid, session, timeout_ms, self.replica.pending.buffer());
@@ -113,7 +113,7 @@ impl<Z: Zoo> Server<Z> {
 
     /// Stages the closeSession of a session that is marked as closing.
     pub(super) fn propose_expiry(&mut self, session: SessionId, now: Now) {
-        let zxid = self.proposed.next();
+        let zxid = self.next_zxid();
         let (tree, rules, wall_ms) = (&self.replica.tree, &self.rules, now.wall_ms);
         let cx = Context { tree, rules, members: None, wall_ms };
         self.prep.expire_session(&cx, zxid, session, self.replica.pending.buffer());
@@ -122,7 +122,7 @@ impl<Z: Zoo> Server<Z> {
 
     /// Stages the deleteContainer of an empty container or an aged TTL znode.
     pub(super) fn propose_reap(&mut self, path: &[u8], now: Now) {
-        let zxid = self.proposed.next();
+        let zxid = self.next_zxid();
         let ids = Identities::default();
         let asker =
             Asker { session: SessionId::NONE, state: SessionState::Alive, cxid: 0, ids: &ids };
@@ -131,6 +131,16 @@ impl<Z: Zoo> Server<Z> {
         let request = Request::DeleteContainer { path };
         self.prep.prepare(&cx, zxid, &asker, &request, self.replica.pending.buffer());
         self.stage(zxid, Origin::Nobody, now);
+    }
+
+    /// The number of the next proposal.
+    fn next_zxid(&self) -> Zxid {
+        let next = self.proposed.next();
+        let out = next.counter() > self.config.storage.epoch_length;
+        if out && self.zoo.has(Mutation::CounterRollsOver) {
+            return Zxid::new(next.epoch() + 1, 1);
+        }
+        next
     }
 
     /// Stages the proposal whose entry was just appended.
@@ -143,8 +153,9 @@ impl<Z: Zoo> Server<Z> {
     /// turn.
     pub(super) fn apply_next_ones(&mut self, now: Now, fx: &mut Effects) {
         let last = self.replica.applicable();
-        for _ in 0..APPLIED_PER_TURN {
-            if !self.apply_next(last, now, fx) {
+        let spins = self.zoo.has(Mutation::IdleTurnSpins);
+        for _ in 0..if spins { 64 * APPLIED_PER_TURN } else { APPLIED_PER_TURN } {
+            if !self.apply_next(last, now, fx) && !spins {
                 break;
             }
             fx.step();

@@ -32,7 +32,7 @@ use crate::{
     time::{Instant, Now},
     tree::{CONFIG, Tree},
     txn::{self, Outcome, Sink, Txn, TxnEntry},
-    zoo::Zoo,
+    zoo::{Mutation, Zoo},
 };
 
 /// Who says that a transaction is history.
@@ -116,6 +116,7 @@ impl<Z: Zoo> Replica<Z> {
     pub(super) fn applicable(&self) -> Zxid {
         match self.committed {
             Committed::Alone => self.log.durable(),
+            Committed::Quorum(zxid) if self.zoo.has(Mutation::AppliedBeforeDurable) => zxid,
             Committed::Quorum(zxid) => min(zxid, self.log.durable()),
         }
     }

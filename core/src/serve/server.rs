@@ -43,7 +43,7 @@ use crate::{
     tree::AclList,
     txn::Sink,
     watch::Watches,
-    zoo::Zoo,
+    zoo::{Mutation, Zoo},
 };
 
 /// Bytes a link may owe us before an event more is one too many: it will never read them.
@@ -316,8 +316,13 @@ impl<Z: Zoo> Server<Z> {
     }
 
     fn expire_sessions(&mut self, now: Now, fx: &mut Effects) {
+        let (since, mut late) = (self.talk.since, now.mono);
+        if self.zoo.has(Mutation::WallClockExpires) {
+            let passed = u64::try_from(now.wall_ms - since.wall_ms).unwrap_or_default();
+            late = late.max(since.mono + Duration::from_millis(passed));
+        }
         for _ in 0..EXPIRED_PER_TURN {
-            let Some(session) = self.replica.sessions.expire(now.mono) else { break };
+            let Some(session) = self.replica.sessions.expire(late) else { break };
             fx.step();
             fx.event(Event::SessionExpired { session });
             self.stats.count(Counter::SessionsExpired, 1);

@@ -463,8 +463,14 @@ impl<Z: Zoo> Recovery<Z> {
     fn end_log(&mut self, end: LogEnd, ids: &mut Ids, fx: &mut Effects) {
         let (name, file, offset) = (log_name(end.log), self.source.file, end.offset);
         self.disregard();
-        let verdict = end.judge(self.mark);
+        let mut verdict = end.judge(self.mark);
+        if matches!(verdict, Verdict::Rot(_)) && self.zoo.has(Mutation::RotTakenForTear) {
+            verdict = Verdict::Cut;
+        }
         match &verdict {
+            Verdict::Cut if self.zoo.has(Mutation::TearStopsServer) => {
+                return self.stop(words::rot(&name, offset, end.last, "it ends badly"), fx);
+            }
             Verdict::Rot(how) => return self.stop(words::rot(&name, offset, end.last, how), fx),
             Verdict::Cut | Verdict::Remove => {
                 let file = name.clone();

@@ -305,7 +305,9 @@ impl Job {
             self.order(FileOp::Sync { file: self.file }, ids, fx);
         }
         self.order(FileOp::Rename { dir: Dir::Snap, from, to }, ids, fx);
-        self.order(FileOp::SyncDir { dir: Dir::Snap }, ids, fx);
+        let wrong = zoo.has(Mutation::SnapshotNameNotSynced);
+        let dir = if wrong { Dir::Root } else { Dir::Snap };
+        self.order(FileOp::SyncDir { dir }, ids, fx);
         self.order(FileOp::Close { file: self.file }, ids, fx);
         self.stage = Stage::Naming;
     }

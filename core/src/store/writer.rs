@@ -256,7 +256,9 @@ impl<Z: Zoo> LogWriter<Z> {
             return false;
         }
         self.flight.pop_front();
-        if let Err(error) = result {
+        if let Err(error) = result
+            && !self.zoo.has(Mutation::AppendErrorIgnored)
+        {
             self.halt(error, fx);
             return false;
         }
@@ -314,6 +316,9 @@ impl<Z: Zoo> LogWriter<Z> {
         self.flying.push(data.clone());
         self.order(FileOp::Write { file, offset, data }, ids, fx);
         if self.config.sync {
+            self.order(FileOp::Sync { file }, ids, fx);
+        }
+        if self.config.sync && self.zoo.has(Mutation::SyncedTwice) {
             self.order(FileOp::Sync { file }, ids, fx);
         }
         if part.begins.is_some() && !self.zoo.has(Mutation::LogNameNotSynced) {
@@ -424,7 +429,8 @@ impl<Z: Zoo> LogWriter<Z> {
 
     /// D2.
     fn halt(&mut self, error: &FileError, fx: &mut Effects) {
-        if !core::mem::replace(&mut self.halted, true) {
+        let survives = self.zoo.has(Mutation::DiskFailureSurvived);
+        if !core::mem::replace(&mut self.halted, true) && !survives {
             fx.halt(Exit::DiskWrite, words::unwritten("the transaction log", error));
         }
     }

@@ -62,6 +62,9 @@ pub fn apply_in(
             Outcome::default()
         }
         Txn::Multi(txns) => step.multi(txns),
+        Txn::Check { .. } if zoo.has(Mutation::BareCheckOrdered) => {
+            unreachable!("a check is part of a multi")
+        }
         _ => step.single(txn),
     }
 }

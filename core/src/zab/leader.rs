@@ -70,9 +70,6 @@ use crate::{
     zoo::{Mutation, Zoo},
 };
 
-/// The counter at which an epoch is given up: what is staged in the same turn still has numbers.
-const LAST_COUNTER: u32 = u32::MAX - (1 << 20);
-
 /// Who a leader is, whom it needs, and how patient it is.
 #[derive(Clone, Debug)]
 pub struct LeaderConfig {
@@ -93,6 +90,8 @@ pub struct LeaderConfig {
     pub sync_limit: Duration,
     /// Whether every learner gets a whole tree (`forceSnapshotSync`).
     pub whole: bool,
+    /// The counter at which the epoch is given up.
+    pub epoch_length: u32,
 }
 
 /// Where a leader is; drawn in the module's doc.
@@ -149,10 +148,11 @@ impl<Z: Zoo> Leader<Z> {
         now: Instant,
     ) -> Leader<Z> {
         history.commit(history.last());
+        let forgotten = u32::from(zoo.has(Mutation::EpochReused));
         Leader {
             zoo,
             mode: Mode::Electing,
-            epoch: footing.accepted,
+            epoch: footing.accepted.saturating_sub(forgotten),
             footing,
             elected: (footing.current, history.last()),
             history,
@@ -339,7 +339,8 @@ impl<Z: Zoo> Leader<Z> {
         if half > now || self.mode == Mode::Over {
             return;
         }
-        self.half = (now + self.config.tick / 2, !full);
+        let parts = if self.zoo.has(Mutation::PingsOften) { 4 } else { 2 };
+        self.half = (now + self.config.tick / parts, !full);
         let sync_limit = self.config.sync_limit;
         let late = |peer: &Peer| {
             peer.deadline <= now || peer.owes_since().is_some_and(|since| since + sync_limit <= now)
@@ -363,7 +364,7 @@ impl<Z: Zoo> Leader<Z> {
     pub fn flush(&mut self, now: Instant, fx: &mut Effects, orders: &mut Orders<'_>) {
         self.step(now, fx, orders);
         self.commit(orders);
-        if self.history.last().counter() >= LAST_COUNTER
+        if self.history.last().counter() >= self.config.epoch_length
             && self.mode == Mode::Leading
             && self.history.last().epoch() == self.epoch
             && !self.zoo.has(Mutation::CounterRollsOver)
@@ -553,10 +554,10 @@ impl<Z: Zoo> Leader<Z> {
         };
         if self.mode == Mode::Electing && self.is_quorum(true, |p| p.stage == Stage::Waiting) {
             next(self, Mode::Accepting);
-            if !self.zoo.has(Mutation::EpochReused) {
-                self.epoch += 1;
+            self.epoch += 1;
+            if self.epoch > self.footing.accepted {
+                orders.push(LeaderOrder::Accept { epoch: self.epoch });
             }
-            orders.push(LeaderOrder::Accept { epoch: self.epoch });
         }
         if self.mode == Mode::Accepting && self.footing.accepted >= self.epoch {
             next(self, Mode::Agreeing);
@@ -566,7 +567,9 @@ impl<Z: Zoo> Leader<Z> {
             let agreed = |p: &Peer| matches!(p.stage, Stage::Agreed { counts: true, .. });
             if logged && self.is_quorum(true, agreed) {
                 next(self, Mode::Settling);
-                orders.push(LeaderOrder::SetCurrent { epoch: self.epoch });
+                if self.epoch > self.footing.current {
+                    orders.push(LeaderOrder::SetCurrent { epoch: self.epoch });
+                }
             }
         }
         self.step_peers(fx, orders);
@@ -627,7 +630,9 @@ impl<Z: Zoo> Leader<Z> {
     /// Begins to bring a learner up to date.
     fn mend(&mut self, link: LinkId, last: Zxid, disk: Option<DiskLog>, fx: &mut Effects) {
         let old = self.peers[&link].old;
-        let whole = self.config.whole || old && !self.history.suits_3_4(last);
+        let whole = self.config.whole
+            || old && !self.history.suits_3_4(last)
+            || self.zoo.has(Mutation::TreesForAll);
         let (leads, elected_with) = (self.epoch, self.elected.0);
         let standing = Standing { last, whole, leads, elected_with, disk };
         let remedy = self.history.remedy(&standing);
@@ -637,10 +642,13 @@ impl<Z: Zoo> Leader<Z> {
     }
 
     fn pull(&mut self, now: Instant, fx: &mut Effects, orders: &mut Orders<'_>) {
+        let backwards = self.zoo.has(Mutation::LearnersServedBackwards);
         let (source, peers) = self.source(now);
-        for (&link, peer) in peers {
-            peer.pull(link, source, fx, orders);
+        let mut pull = |(&link, peer): (&LinkId, &mut Peer)| peer.pull(link, source, fx, orders);
+        if backwards {
+            return peers.iter_mut().rev().for_each(pull);
         }
+        peers.iter_mut().for_each(&mut pull);
     }
 
     /// What a sync that arrives now waits for; the end of the turn asks whether a quorum follows.

@@ -16,7 +16,7 @@ use super::{
     },
     *,
 };
-use crate::{quorum::Quorum, zoo::Sound};
+use crate::{config::EPOCH_LENGTH, quorum::Quorum, zoo::Sound};
 
 bugs!(
     EpochReused,
@@ -46,6 +46,7 @@ fn config() -> LeaderConfig {
         init_limit: Duration::from_secs(10),
         sync_limit: Duration::from_secs(5),
         whole: false,
+        epoch_length: EPOCH_LENGTH,
     }
 }
 
@@ -215,7 +216,7 @@ fn who_holds_more_refuses_and_who_promised_before_does_not_count() {
     assert_eq!(words[1], "step down: too few servers came to follow in time");
     assert_eq!(rig.leader.poll_timeout(), None);
     let mut rig = Rig::new(EpochReused);
-    assert_eq!(rig.info(A, 6, false), ["Accept { epoch: 6 }"]);
+    assert_eq!(rig.info(A, 3, false), ["2: LEADERINFO 0x400000000"]);
 }
 
 /// A leader with two learners, and two guests who are up to date.
@@ -421,14 +422,14 @@ fn laggards_are_dropped_and_a_leader_without_a_quorum_steps_down() {
 fn an_epoch_ends_before_its_counter_does() {
     let mut rig = Rig::new(Sound);
     rig.leading();
-    rig.leader.history.reset(z(EPOCH, LAST_COUNTER - 2));
-    assert!(!rig.propose(z(EPOCH, LAST_COUNTER - 1)).iter().any(|w| w.starts_with("step")));
-    let words = rig.propose(z(EPOCH, LAST_COUNTER));
+    rig.leader.history.reset(z(EPOCH, EPOCH_LENGTH - 2));
+    assert!(!rig.propose(z(EPOCH, EPOCH_LENGTH - 1)).iter().any(|w| w.starts_with("step")));
+    let words = rig.propose(z(EPOCH, EPOCH_LENGTH));
     assert_eq!(words[0], "step down: this epoch's transactions are numbered out");
     let mut rig = Rig::new(CounterRollsOver);
     rig.leading();
-    rig.leader.history.reset(z(EPOCH, LAST_COUNTER));
-    rig.propose(z(EPOCH, LAST_COUNTER + 1));
+    rig.leader.history.reset(z(EPOCH, EPOCH_LENGTH));
+    rig.propose(z(EPOCH, EPOCH_LENGTH + 1));
     assert!(rig.leader.is_established());
 }
 

@@ -466,8 +466,11 @@ impl<Z: Zoo> Learner<Z> {
                 self.ours = ours;
                 self.promise(zxid, orders)
             }
-            (FromLeader::Diff { .. }, Mode::Choosing) => {
+            (FromLeader::Diff { zxid }, Mode::Choosing) => {
                 self.history.commit(self.history.last());
+                if self.zoo.has(Mutation::DiffTargetClaimed) {
+                    self.history.reset(zxid.max(self.history.last()));
+                }
                 self.mode = Mode::Catching;
                 Ok(())
             }
@@ -588,10 +591,17 @@ impl<Z: Zoo> Learner<Z> {
         if !self.is_possible(zxid) || !header.is_ok_and(|header| header.zxid == zxid) {
             return Err(format!("what was proposed as {zxid} is another transaction"));
         }
+        if self.zoo.has(Mutation::DiffTargetClaimed) && zxid <= last {
+            orders.push(LearnerOrder::Append { zxid, entry });
+            return Ok(());
+        }
         if !zxid.follows(last) {
             return Err(format!("{zxid} was proposed where what follows {last} should be"));
         }
         self.history.push(zxid, Arc::new(entry.to_vec()));
+        if self.logs_late() && self.mode != Mode::Following {
+            return Ok(());
+        }
         if !self.config.observer {
             self.unacked.push_back(zxid);
         }
@@ -604,6 +614,10 @@ impl<Z: Zoo> Learner<Z> {
 
     fn commit(&mut self, zxid: Zxid, orders: &mut Orders<'_>) -> Result<(), String> {
         let joining = matches!(self.mode, Mode::Settling { .. } | Mode::Waiting);
+        assert!(!joining || !self.zoo.has(Mutation::JoinerDiesOfCommits), "{zxid} comes early");
+        if self.zoo.has(Mutation::DiffTargetClaimed) && zxid <= self.history.committed() {
+            return Ok(());
+        }
         let again = zxid == self.history.committed() && self.mode == Mode::Following;
         if zxid <= self.in_tree || again || joining && self.zoo.has(Mutation::JoinerDropsCommits) {
             return Ok(());
@@ -626,6 +640,9 @@ impl<Z: Zoo> Learner<Z> {
         entry: &'f [u8],
         orders: &mut Orders<'f>,
     ) -> Result<(), String> {
+        if self.mode != Mode::Following && self.zoo.has(Mutation::ObserverDropsInforms) {
+            return Ok(());
+        }
         // While it joined, the transaction may have been proposed to it.
         if zxid > self.history.last() {
             self.append(zxid, entry, orders)?;
@@ -652,8 +669,9 @@ impl<Z: Zoo> Learner<Z> {
         fx: &mut Effects,
         orders: &mut Orders<'_>,
     ) {
-        let logged =
-            self.footing.durable >= through || self.zoo.has(Mutation::NewLeaderAckedBeforeLog);
+        let logged = self.footing.durable >= through
+            || self.zoo.has(Mutation::NewLeaderAckedBeforeLog)
+            || self.logs_late();
         let epoch = self.epoch;
         if self.footing.current != epoch {
             if !ordered && (logged || self.zoo.has(Mutation::EpochBeforeLog)) {
@@ -673,6 +691,9 @@ impl<Z: Zoo> Learner<Z> {
     fn serve(&mut self, fx: &mut Effects, orders: &mut Orders<'_>) {
         self.say(&FromLearner::Ack { zxid: Zxid::new(self.epoch, 0) }, fx);
         self.mode = Mode::Following;
+        if self.logs_late() {
+            self.log_late(orders);
+        }
         orders.push(LearnerOrder::CommitTo { zxid: self.history.committed() });
         orders.push(LearnerOrder::Serve { old_leader: self.old_leader, ours: self.ours });
     }
@@ -681,7 +702,24 @@ impl<Z: Zoo> Learner<Z> {
     fn ack(&mut self, fx: &mut Effects) {
         let durable = self.footing.durable;
         while let Some(zxid) = self.unacked.pop_front_if(|waiting| *waiting <= durable) {
-            self.say(&FromLearner::Ack { zxid }, fx);
+            let last = self.unacked.front().is_none_or(|waiting| *waiting > durable);
+            if last || !self.zoo.has(Mutation::AcksTogether) {
+                self.say(&FromLearner::Ack { zxid }, fx);
+            }
+        }
+    }
+
+    /// Whether what comes ahead of NEWLEADER waits for UPTODATE; only in the zoo.
+    fn logs_late(&self) -> bool {
+        self.zoo.has(Mutation::SyncLoggedAtUpToDate)
+    }
+
+    /// Only the zoo can afford what is never freed: orders point into frames, and these are gone.
+    fn log_late(&mut self, orders: &mut Orders<'_>) {
+        let mut at = self.footing.durable;
+        while let Some((zxid, entry)) = self.history.after(at) {
+            orders.push(LearnerOrder::Append { zxid, entry: entry.to_vec().leak() });
+            at = zxid;
         }
     }
 }

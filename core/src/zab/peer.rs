@@ -254,7 +254,8 @@ impl Peer {
         fx: &mut Effects,
         orders: &mut Vec<LeaderOrder<'_>>,
     ) {
-        while self.in_flight < WINDOW && !self.fetching {
+        let window = if source.zoo.has(Mutation::SmallWindow) { WINDOW >> 8 } else { WINDOW };
+        while self.in_flight < window && !self.fetching {
             match self.stage {
                 Stage::Loading { least, .. } => {
                     self.fetching = true;
@@ -294,10 +295,11 @@ impl Peer {
             // Behind NEWLEADER nothing comes but this epoch's.
             _ => Zxid::new(source.epoch, 1),
         };
-        if !matches!(self.stage, Stage::Catching { .. })
-            && next <= self.sent
-            && next <= history.committed()
-        {
+        let committed = match source.zoo.has(Mutation::AcksTakenForCommits) {
+            true => self.acked.max(history.committed()),
+            false => history.committed(),
+        };
+        if !matches!(self.stage, Stage::Catching { .. }) && next <= self.sent && next <= committed {
             self.told = next;
             let designated = source.designated(next);
             self.say(link, &FromLeader::Commit { zxid: next, designated }, fx);

@@ -217,6 +217,7 @@ impl<Z: Zoo> World<Z> {
             init_limit: Duration::from_millis(2000),
             sync_limit: Duration::from_millis(1000),
             whole: false,
+            epoch_length: u32::MAX,
         };
         let began = history.last();
         let leader = Leader::start(self.zoo, config, footing, history, self.now());

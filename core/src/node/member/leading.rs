@@ -55,6 +55,7 @@ impl<Z: Zoo> Member<Z> {
             init_limit: ticks(config, own.init_limit),
             sync_limit: ticks(config, own.sync_limit),
             whole: config.peers.force_snapshot_sync,
+            epoch_length: config.storage.epoch_length,
         };
         let nothing = History::new(base.zoo, 1, Zxid::ZERO);
         let history = core::mem::replace(&mut self.history, nothing);

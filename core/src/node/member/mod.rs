@@ -48,7 +48,7 @@ use crate::{
     store::{Archive, Epochs, Recovered},
     time::{Instant, earliest},
     zab::{Footing, History},
-    zoo::Zoo,
+    zoo::{Mutation, Zoo},
 };
 
 /// Links to the quorum port that are kept while it is open who leads.
@@ -342,10 +342,17 @@ impl<Z: Zoo> Member<Z> {
     /// What was under way on the disk is there: looks for a leader.
     fn settle(&mut self, base: &mut Base<Z>, fx: &mut Effects) {
         let (Role::Settling, Body::Bare(replica)) = (&self.role, &self.body) else { return };
-        if !replica.is_durable() || !self.epochs.is_idle() {
+        let rests = replica.is_durable() || base.zoo.has(Mutation::OldAppendsOutliveRole);
+        if !rests || !self.epochs.is_idle() {
             return;
         }
-        let zxid = replica.durable();
+        let zxid = match base.zoo {
+            zoo if zoo.has(Mutation::LastAppliedClaimed) => replica.newest(),
+            zoo if zoo.has(Mutation::DiffTargetClaimed) => {
+                replica.durable().max(self.history.last())
+            }
+            _ => replica.durable(),
+        };
         if self.history.last() != zxid {
             self.history = self.new_history(base, zxid);
         }

@@ -60,6 +60,9 @@ impl<Z: Zoo> Prep<Z> {
                 self.set_acl(turn, path, acl.as_deref(), *version, out)
             }
             Request::Reconfig { .. } => self.reconfig(turn, request, out),
+            Request::Check { path, version } if self.zoo.has(Mutation::BareCheckOrdered) => {
+                Ok(put(&Txn::Check { path, version: *version }, out))
+            }
             _ => Err(ErrorCode::Unimplemented),
         }
     }

@@ -27,7 +27,7 @@ use crate::{
     io::{Dir, Effects, FileOp},
     log::{Mark, Slot, log_name},
     store::{Ids, words},
-    zoo::Zoo,
+    zoo::{Mutation, Zoo},
 };
 
 impl<Z: Zoo> Recovery<Z> {
@@ -60,7 +60,9 @@ impl<Z: Zoo> Recovery<Z> {
         self.vouch(log, offset, self.beyond.is_empty());
         self.forget_synced(ids, fx);
         self.remove_beyond(ids, fx);
-        self.order(What::Repair, FileOp::Truncate { file, len: offset }, ids, fx);
+        if !self.zoo.has(Mutation::CutLeavesTail) {
+            self.order(What::Repair, FileOp::Truncate { file, len: offset }, ids, fx);
+        }
         self.keep_log(ids, fx);
     }
 
