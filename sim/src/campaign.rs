@@ -14,7 +14,7 @@ use menagerie_core::zoo::Mutation;
 
 use crate::{
     fate,
-    oracle::{Check, Violation},
+    oracle::{Check, Off, Violation},
     story::story,
     tally::Tally,
     trace::Trace,
@@ -91,6 +91,17 @@ enum Telling {
     Story,
 }
 
+/// Runs the world of a seed with some promises switched off. One that nobody looks at may still end
+/// the world, where it cannot go on.
+pub fn blind(seed: u64, mutation: Option<Mutation>, off: Off, record: bool) -> Verdict {
+    let telling = if record { Telling::Steps } else { Telling::Nothing };
+    let mut world = World::new(seed, HASH_KEY, None);
+    world.look_away(off);
+    let mut verdict = judge(world, mutation, telling);
+    verdict.violation = verdict.violation.filter(|violation| !off.has(violation.property));
+    verdict
+}
+
 fn judge(mut world: World, mutation: Option<Mutation>, telling: Telling) -> Verdict {
     let explained = telling != Telling::Nothing;
     let start = (telling == Telling::Story).then(|| world.clone());
@@ -125,7 +136,7 @@ pub fn play(mutation: Option<Mutation>, run: impl FnOnce() -> Check) -> Check {
 }
 
 fn named(mutation: Mutation) -> &'static str {
-    let mut all = Mutation::ALL.iter();
+    let mut all = Mutation::ALL.iter().chain(Mutation::DECOYS);
     all.find(|(_, one)| *one == mutation).map(|(name, _)| *name).expect("every bug has its name")
 }
 

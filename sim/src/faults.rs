@@ -93,6 +93,12 @@ families! {
     CutFromClient = "client cut from a server",
     /// All servers are killed, or lose their power, at once.
     Blackout = "all servers down at once",
+    /// A disk is lost, and an empty one takes its place.
+    Wipe = "wiped disk",
+    /// A stranger sends malformed bytes to a port that is for servers.
+    Stranger = "malformed bytes for servers",
+    /// The power fails between two operations on the disk of a server that is brought up to date.
+    CrashInSync = "power loss within a synchronisation",
 }
 
 /// One fault, whole: what strikes and how hard. Saved in traces, so variants are only appended and
@@ -102,32 +108,122 @@ families! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Fault {
-    Reset { link: u32 },
-    CutToServer { link: u32, lasts: u64 },
-    CutToClient { link: u32, lasts: u64 },
-    HalfClose { link: u32, to_server: bool },
-    SlowReader { link: u32, lasts: u64 },
-    Refuse { lasts: u64 },
-    SlowNetwork { lasts: u64 },
-    WallJump { hours: i64 },
-    Freeze { lasts: u64 },
+    Reset {
+        link: u32,
+    },
+    CutToServer {
+        link: u32,
+        lasts: u64,
+    },
+    CutToClient {
+        link: u32,
+        lasts: u64,
+    },
+    HalfClose {
+        link: u32,
+        to_server: bool,
+    },
+    SlowReader {
+        link: u32,
+        lasts: u64,
+    },
+    Refuse {
+        lasts: u64,
+    },
+    SlowNetwork {
+        lasts: u64,
+    },
+    WallJump {
+        hours: i64,
+    },
+    Freeze {
+        lasts: u64,
+    },
     Suspend,
-    LateTimer { late: u64 },
-    ClientFreeze { client: u32, lasts: u64 },
-    SlowDisk { times: u64, lasts: u64 },
-    FullDisk { room: u64, lasts: u64 },
-    FailDisk { class: Class, after: u32, for_good: bool, lasts: u64, restart: Option<u32> },
-    Locked { lasts: u64, restart: Option<u32> },
-    Kill { effects: Option<u32> },
-    PowerLoss { keep: Keep, effects: Option<u32> },
-    CrashInRecovery { keep: Keep, effects: u32 },
+    LateTimer {
+        late: u64,
+    },
+    ClientFreeze {
+        client: u32,
+        lasts: u64,
+    },
+    SlowDisk {
+        times: u64,
+        lasts: u64,
+    },
+    FullDisk {
+        room: u64,
+        lasts: u64,
+    },
+    FailDisk {
+        class: Class,
+        after: u32,
+        for_good: bool,
+        lasts: u64,
+        restart: Option<u32>,
+    },
+    Locked {
+        lasts: u64,
+        restart: Option<u32>,
+    },
+    Kill {
+        effects: Option<u32>,
+    },
+    PowerLoss {
+        keep: Keep,
+        effects: Option<u32>,
+    },
+    CrashInRecovery {
+        keep: Keep,
+        effects: u32,
+    },
     CleanStop,
-    Rude { kind: u8, chance: u64 },
-    Rot { file: u32, place: u64, bit: u8 },
-    CutPair { other: u32, inward: bool, outward: bool, lasts: u64 },
-    Isolate { inward: bool, outward: bool, clients: bool, lasts: u64 },
-    CutFromClient { client: u32, inward: bool, outward: bool, lasts: u64 },
-    Blackout { keep: Option<Keep> },
+    Rude {
+        kind: u8,
+        chance: u64,
+    },
+    Rot {
+        file: u32,
+        place: u64,
+        bit: u8,
+    },
+    CutPair {
+        other: u32,
+        inward: bool,
+        outward: bool,
+        lasts: u64,
+    },
+    Isolate {
+        inward: bool,
+        outward: bool,
+        clients: bool,
+        lasts: u64,
+    },
+    CutFromClient {
+        client: u32,
+        inward: bool,
+        outward: bool,
+        lasts: u64,
+    },
+    Blackout {
+        keep: Option<Keep>,
+    },
+    /// Whether the operator declares that a history begins here, and whether the leader loses its
+    /// power at the same time.
+    Wipe {
+        declared: bool,
+        leader: Option<Keep>,
+    },
+    Stranger {
+        kind: u8,
+        chance: u64,
+    },
+    /// After so many operations; whether every server's power fails.
+    CrashInSync {
+        keep: Keep,
+        operations: u32,
+        all: bool,
+    },
 }
 
 impl Fault {
@@ -165,10 +261,20 @@ impl Fault {
                 Fault::CrashInRecovery { keep, effects: rng.below(40) as u32 }
             }
             Family::CleanStop => Fault::CleanStop,
-            Family::Rude => Fault::Rude { kind: rng.below(12) as u8, chance: rng.bits() },
+            Family::Rude => Fault::Rude { kind: rng.below(13) as u8, chance: rng.bits() },
             Family::Rot => Fault::Rot { file: any, place: rng.bits(), bit: rng.below(8) as u8 },
             Family::Blackout => Fault::Blackout { keep: (!rng.one_in(4)).then_some(keep) },
             Family::CutPair | Family::Isolate | Family::CutFromClient => Fault::cut(family, rng),
+            Family::Wipe => Fault::Wipe {
+                declared: rng.one_in(4),
+                leader: (!rng.one_in(3)).then_some(Keep::Any),
+            },
+            Family::Stranger => Fault::Stranger { kind: rng.bits() as u8, chance: rng.bits() },
+            Family::CrashInSync => Fault::CrashInSync {
+                keep: *rng.pick(&[Keep::Nothing, Keep::Nothing, Keep::Any]),
+                operations: rng.below(24) as u32,
+                all: rng.one_in(3),
+            },
         }
     }
 
@@ -227,6 +333,9 @@ impl Fault {
             Fault::Isolate { .. } => Family::Isolate,
             Fault::CutFromClient { .. } => Family::CutFromClient,
             Fault::Blackout { .. } => Family::Blackout,
+            Fault::Wipe { .. } => Family::Wipe,
+            Fault::Stranger { .. } => Family::Stranger,
+            Fault::CrashInSync { .. } => Family::CrashInSync,
         }
     }
 }

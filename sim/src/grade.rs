@@ -1,53 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Grades the oracles: each bug of the zoo, switched on, must break a promise within so many seeds.
+//! Grades the oracles: each bug of the zoo, switched on, must break a promise within so many seeds,
+//! and no change that does no harm may.
 
-use std::{fmt::Write as _, fs, path::Path, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use menagerie_core::zoo::Mutation;
 
-use crate::campaign::{Plan, campaign};
+use crate::{
+    campaign::blind,
+    usage,
+    oracle::{Off, Property, off::LOCAL},
+    shrink::shrink,
+    species::{self, Species},
+    trace::Trace,
+};
 
 /// Seeds between two bases.
 const APART: u64 = 1_000_000;
 
-/// Why a bug is not hunted that a world could show.
-const BROADCAST: &str = "not found in a world yet; shown in `zab`";
-
-/// The same, for bugs of elections.
-const ELECTION: &str = "not found in a world yet; shown in `election`";
-
-/// Bugs that no world shows, and why: unit tests beside the code show them instead.
-const BEYOND: &[(&str, &str)] = &[
-    ("MovedSessionServed", "the old link is hung up on before it could ask; shown in `session`"),
-    ("ClosingSessionCreates", "requests of closing sessions are dropped before; shown in `prep`"),
-    ("TearNotCut", "each start stops at a tear, so it costs nothing to us; shown in `store`"),
-    ("ReplyOvertakesEvent", "needs more than a thousand watchers; shown in `watch`"),
-    ("VersionWrapsToAny", "needs two thousand million updates of one znode; shown in `prep`"),
-    ("CounterRollsOver", "needs four thousand million transactions of one epoch; shown in `zab`"),
-    ("DeafAfterBadNotification", "nobody sends servers bad bytes yet; shown in `election`"),
-    ("EmptyServerVotes", "no disk is wiped yet; shown in `election`"),
-    ("EpochBeforeLog", BROADCAST),
-    ("ProposalsAckedEarly", BROADCAST),
-    ("JoinerDropsCommits", BROADCAST),
-    ("JoinerMissesProposals", BROADCAST),
-    ("TreeEndsEarly", BROADCAST),
-    ("SyncAsksNobody", BROADCAST),
-    ("TieBreakForgetsEpoch", ELECTION),
-    ("GreetsWithOldVote", ELECTION),
-    ("RipeningIgnoresSettled", ELECTION),
-    ("LeaderUnconfirmed", ELECTION),
-    ("SettledVotesComparedWhole", ELECTION),
-];
-
-/// All bugs with their names.
+/// All bugs, and all changes that do no harm, with their names.
 pub fn all() -> impl Iterator<Item = (&'static str, Mutation)> {
-    Mutation::ALL.iter().copied()
+    Mutation::ALL.iter().chain(Mutation::DECOYS).copied()
 }
 
-/// The bug of a name; no name is no bug.
+/// The change of a name; no name is none.
 ///
 /// # Errors
-/// When no bug has the name.
+/// When none has the name.
 pub fn named(name: Option<&str>) -> Result<Option<Mutation>, String> {
     let Some(name) = name else { return Ok(None) };
     let names = || all().map(|(name, _)| name).collect::<Vec<_>>().join(" ");
@@ -55,107 +42,144 @@ pub fn named(name: Option<&str>) -> Result<Option<Mutation>, String> {
     found.map(|(_, bug)| Some(bug)).ok_or_else(|| format!("no such bug; there are: {}", names()))
 }
 
-/// One bug's hunts.
-struct Hunts {
-    name: &'static str,
-    /// Seeds to the first broken promise, for each base; none if the bug survived.
-    seeds: Vec<Option<u64>>,
-    simulated: u64,
-    wall_ms: u128,
-    properties: Vec<&'static str>,
+/// How hard the zoo is hunted.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Independent first seeds for each bug.
+    pub bases: u64,
+    /// The most seeds from each.
+    pub seeds: u64,
+    /// The most processor time for each hunt.
+    pub limit: Duration,
+    /// The most processor time to shorten one trace; none are shortened if zero.
+    pub shrink: Duration,
+    /// Threads.
+    pub jobs: usize,
 }
 
-fn hunt(name: &'static str, mutation: Mutation, most: u64, bases: u64) -> Hunts {
-    let mut hunts =
-        Hunts { name, seeds: Vec::new(), simulated: 0, wall_ms: 0, properties: Vec::new() };
-    for base in 1..=bases {
-        let began = Instant::now();
-        let start = base * APART;
-        let (seeds, mutation) = (most, Some(mutation));
-        let plan = Plan { start, seeds, servers: None, liveness: false, mutation };
-        let report = campaign(plan, 1, true, |_| {});
-        hunts.wall_ms += began.elapsed().as_millis();
-        hunts.simulated += report.tally.simulated / 1_000_000;
-        let found = report.failures.first();
-        hunts.seeds.push(found.map(|verdict| verdict.seed - start + 1));
-        let property = found.and_then(|verdict| verdict.violation.as_ref());
-        if let Some(violation) = property {
-            let property = violation.property.name();
-            if !hunts.properties.contains(&property) {
-                hunts.properties.push(property);
+/// One hunt: a bug, a first seed, and who looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Hunt {
+    /// In the order of [`all`].
+    bug: usize,
+    /// Whether only harm itself is seen.
+    global: bool,
+    base: u64,
+}
+
+/// What a hunt came to.
+#[derive(Clone, Debug, Default)]
+pub struct Catch {
+    /// Worlds until a promise broke, or all.
+    pub seeds: u64,
+    /// The promise, if one broke.
+    pub property: Option<Property>,
+    /// Simulated seconds.
+    pub simulated: u64,
+    /// Processor time, in milliseconds.
+    pub cpu_ms: u64,
+    /// The faults and acts that are left of its trace, if it was shortened.
+    pub short: Option<(usize, usize)>,
+}
+
+/// All hunts of one change.
+#[derive(Clone, Debug, Default)]
+pub struct Record {
+    /// With all oracles.
+    pub all: Vec<Catch>,
+    /// With those that see harm itself.
+    pub global: Vec<Catch>,
+}
+
+/// Hunts everything that `wanted` names, or all; `progress` hears of each hunt's end, how many
+/// there were and how many there are.
+pub fn hunt_all(
+    effort: Effort,
+    wanted: &[String],
+    both: bool,
+    progress: impl Fn(&str, &Catch, usize, usize) + Sync,
+) -> BTreeMap<&'static str, Record> {
+    let everything: Vec<(&str, Mutation)> = all().collect();
+    let mut hunts = Vec::new();
+    for base in 1..=effort.bases {
+        for (bug, (name, _)) in everything.iter().enumerate() {
+            let known = species::of(name);
+            let asked = wanted.is_empty() || wanted.iter().any(|one| one == name);
+            if !asked || matches!(known, Species::Beyond { .. }) {
+                continue;
+            }
+            hunts.push(Hunt { bug, global: false, base });
+            // A decoy has no harm to see.
+            if both && matches!(known, Species::Bug { .. }) {
+                hunts.push(Hunt { bug, global: true, base });
             }
         }
     }
-    hunts
+    let (next, records) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<_, Record>::new()));
+    let work = || {
+        while let Some(hunt) = hunts.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (name, mutation) = everything[hunt.bug];
+            let caught = hunt_one(*hunt, mutation, name, effort);
+            let mut records = records.lock().expect("no worker panics");
+            let record = records.entry(name).or_default();
+            let side = if hunt.global { &mut record.global } else { &mut record.all };
+            side.push(caught.clone());
+            let done = records.values().map(|record| record.all.len() + record.global.len()).sum();
+            progress(name, &caught, done, hunts.len());
+        }
+    };
+    thread::scope(|scope| {
+        for job in 0..effort.jobs {
+            let named = thread::Builder::new().name(format!("hunt-{job}"));
+            named.spawn_scoped(scope, work).expect("a thread");
+        }
+    });
+    records.into_inner().expect("no worker panics")
 }
 
-/// Hunts each bug once, for a gate.
+fn hunt_one(hunt: Hunt, mutation: Mutation, name: &str, effort: Effort) -> Catch {
+    let off = if hunt.global { Off::of(LOCAL) } else { Off::default() };
+    let (start, began) = (hunt.base * APART, usage::used_by_thread());
+    let mut caught = Catch::default();
+    let seeds = if species::is_decoy(name) { effort.seeds.min(20) } else { effort.seeds };
+    while caught.seeds < seeds && usage::used_by_thread() - began < effort.limit {
+        let seed = start + caught.seeds;
+        let verdict = blind(seed, Some(mutation), off, false);
+        caught.seeds += 1;
+        caught.simulated += verdict.tally.simulated / 1_000_000;
+        if let Some(violation) = verdict.violation {
+            caught.property = Some(violation.property);
+            break;
+        }
+    }
+    caught.cpu_ms = (usage::used_by_thread() - began).as_millis() as u64;
+    if caught.property.is_some() && !hunt.global && hunt.base == 1 && !effort.shrink.is_zero() {
+        caught.short = shorten(start + caught.seeds - 1, mutation, effort.shrink);
+    }
+    caught
+}
+
+/// The faults and acts that are left of a failing world's trace after a while of shortening.
+fn shorten(seed: u64, mutation: Mutation, limit: Duration) -> Option<(usize, usize)> {
+    let trace: Trace = blind(seed, Some(mutation), Off::default(), true).trace?;
+    let until = usage::used_by_thread() + limit;
+    let short = shrink(&trace, Some(mutation), || usage::used_by_thread() < until, |_, _| {});
+    Some((short.faults(), short.acts()))
+}
+
+/// Whether every bug was killed with all oracles, and no decoy flagged.
 ///
 /// # Errors
-/// When a bug survived.
-pub fn quick(most: u64) -> Result<(), String> {
-    let mut survivors = Vec::new();
-    for (name, mutation) in all().filter(|(name, _)| beyond(name).is_none()) {
-        let hunts = hunt(name, mutation, most, 1);
-        match hunts.seeds[0] {
-            Some(seeds) => println!("{name}: {seeds} seeds, {}", hunts.properties.join(", ")),
-            None => survivors.push(name),
+/// Names those that are wrong.
+pub fn verdict(records: &BTreeMap<&str, Record>) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    for (name, record) in records {
+        let kills = record.all.iter().filter(|caught| caught.property.is_some()).count();
+        match species::is_decoy(name) {
+            true if kills > 0 => wrong.push(format!("{name} was flagged")),
+            false if kills == 0 => wrong.push(format!("{name} survived")),
+            _ => {}
         }
     }
-    if survivors.is_empty() { Ok(()) } else { Err(format!("survived: {}", survivors.join(", "))) }
-}
-
-fn beyond(name: &str) -> Option<&'static str> {
-    BEYOND.iter().find(|(one, _)| *one == name).map(|(_, why)| *why)
-}
-
-/// Hunts all bugs and writes the table.
-///
-/// # Errors
-/// When a bug survived every hunt, or the file cannot be written.
-pub fn write(out: &Path, most: u64, bases: u64) -> Result<(), String> {
-    let mut table = format!(
-        "# The zoo\n\n\
-         Bugs of coordination services, switched on one at a time in a simulated server, and how \
-         soon an oracle names them. Written by `menagerie-sim zoo`: {bases} hunts for each bug, \
-         from independent first seeds, of at most {most} seeds each.\n\n\
-         | bug | seeds to kill (median, worst) | simulated s | wall s on one core | property |\n\
-         |---|---|---|---|---|\n"
-    );
-    let mut survivors = Vec::new();
-    for (name, mutation) in all() {
-        if let Some(why) = beyond(name) {
-            let row = format!("| {name} | {why} | | | |");
-            println!("{row}");
-            writeln!(table, "{row}").expect("a string takes all");
-            continue;
-        }
-        let hunts = hunt(name, mutation, most, bases);
-        let killed: Option<Vec<u64>> = hunts.seeds.iter().copied().collect();
-        let shown = match killed {
-            Some(mut seeds) => {
-                seeds.sort_unstable();
-                format!("{}, {}", seeds[seeds.len() / 2], seeds[seeds.len() - 1])
-            }
-            None => {
-                let missed = hunts.seeds.iter().filter(|seeds| seeds.is_none()).count();
-                if missed == hunts.seeds.len() {
-                    survivors.push(hunts.name);
-                }
-                format!("survived {missed} of {bases} hunts")
-            }
-        };
-        let row = format!(
-            "| {} | {shown} | {} | {}.{} | {} |",
-            hunts.name,
-            hunts.simulated,
-            hunts.wall_ms / 1_000,
-            hunts.wall_ms % 1_000 / 100,
-            hunts.properties.join(", "),
-        );
-        println!("{row}");
-        writeln!(table, "{row}").expect("a string takes all");
-    }
-    fs::write(out, table).map_err(|why| format!("{}: {why}", out.display()))?;
-    if survivors.is_empty() { Ok(()) } else { Err(format!("survived: {}", survivors.join(", "))) }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.join(", ")) }
 }

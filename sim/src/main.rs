@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
     sync::atomic,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use clap::{Parser, Subcommand};
@@ -15,8 +15,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use menagerie_sim::{
     bench,
     campaign::{self, HASH_KEY, Plan, Report, Verdict},
-    grade,
+    grade::{self, Catch, Effort},
+    oracle::Property,
     shrink::shrink,
+    table,
     trace::Trace,
     usage,
     world::SECOND,
@@ -105,13 +107,25 @@ enum Command {
         /// Where to write the table.
         #[arg(long, default_value = "docs/ZOO.md")]
         out: PathBuf,
-        /// The most seeds for one bug.
-        #[arg(long, default_value_t = 300)]
+        /// The most seeds for one hunt.
+        #[arg(long, default_value_t = 1_000)]
         seeds: u64,
+        /// The most processor seconds for one hunt.
+        #[arg(long, default_value_t = 600)]
+        limit: u64,
         /// Independent first seeds for each bug.
-        #[arg(long, default_value_t = 5)]
+        #[arg(long, default_value_t = 10)]
         bases: u64,
-        /// Hunt each bug once, shrink nothing, and write no table.
+        /// Processor seconds to shorten one trace of each bug.
+        #[arg(long, default_value_t = 20)]
+        shrink: u64,
+        /// Threads; as many as there are processors if not given.
+        #[arg(long)]
+        jobs: Option<u64>,
+        /// Hunt these only, and write no table.
+        #[arg(long)]
+        only: Vec<String>,
+        /// Hunt each bug once, shorten nothing, and write no table.
         #[arg(long)]
         quick: bool,
     },
@@ -146,9 +160,36 @@ fn main() -> ExitCode {
         Command::Bench { seeds, start } => measure(start, seeds),
         Command::Replay { file, sound, log } => replay(&file, sound, log),
         Command::Shrink { file, out, tries } => shorten(&file, out, tries),
-        Command::Zoo { seeds, quick: true, .. } => done(grade::quick(seeds)),
-        Command::Zoo { out, seeds, bases, .. } => done(grade::write(&out, seeds, bases)),
+        Command::Zoo { out, seeds, limit, bases, shrink, jobs, only, quick } => {
+            let (shrink, bases) = if quick { (0, 1) } else { (shrink, bases) };
+            let jobs = jobs.unwrap_or_else(processors) as usize;
+            let (limit, shrink) = (Duration::from_secs(limit), Duration::from_secs(shrink));
+            done(zoo(&out, Effort { bases, seeds, limit, shrink, jobs }, &only, quick))
+        }
     }
+}
+
+/// Hunts the zoo; `only` some of it, or `quick`, writes no table.
+fn zoo(out: &Path, effort: Effort, only: &[String], quick: bool) -> Result<(), String> {
+    only.iter().try_for_each(|name| grade::named(Some(name)).map(|_| ()))?;
+    let bar = progress_bar(0, "hunts");
+    let progress = |name: &str, caught: &Catch, done: usize, of: usize| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+        bar.set_message(name.to_owned());
+        if bar.is_hidden() {
+            let broke = caught.property.map_or("survives", Property::name);
+            let Catch { seeds, cpu_ms, .. } = caught;
+            eprintln!("{done} of {of} hunts: {name} {broke}, {seeds} worlds, {cpu_ms} ms");
+        }
+    };
+    let records = grade::hunt_all(effort, only, !quick, progress);
+    bar.finish_and_clear();
+    print!("{}", table::rows(&records));
+    if only.is_empty() && !quick {
+        table::write(out, &records, effort)?;
+    }
+    grade::verdict(&records)
 }
 
 fn done(outcome: Result<(), String>) -> ExitCode {
@@ -213,8 +254,13 @@ fn shorten(file: &Path, out: Option<PathBuf>, tries: u64) -> ExitCode {
     if trace.property.is_none() {
         return fail("the trace breaks no promise");
     }
-    let bar = progress_bar(tries);
-    let short = shrink(&trace, mutation, tries, |tried, left| {
+    let bar = progress_bar(tries, "worlds");
+    let mut left = tries;
+    let more = || {
+        left = left.saturating_sub(1);
+        left > 0
+    };
+    let short = shrink(&trace, mutation, more, |tried, left| {
         bar.set_position(tried);
         bar.set_message(format!("{left} decisions left"));
     });
@@ -234,7 +280,7 @@ fn shorten(file: &Path, out: Option<PathBuf>, tries: u64) -> ExitCode {
 /// A world that fails is told of, and measured as far as it went: finding it is not this command's
 /// task.
 fn measure(start: u64, seeds: u64) -> ExitCode {
-    let bar = progress_bar(seeds);
+    let bar = progress_bar(seeds, "worlds");
     let measured = bench::measure(start, seeds, |_| bar.inc(1));
     bar.finish_and_clear();
     for (seed, violation) in &measured.failures {
@@ -264,7 +310,7 @@ fn fail(why: &str) -> ExitCode {
 
 fn many(plan: Plan, jobs: u64, traces: &Path) -> ExitCode {
     let seeds = plan.seeds;
-    let bar = progress_bar(seeds);
+    let bar = progress_bar(seeds, "worlds");
     let (failed, began) = (atomic::AtomicU64::new(0), Instant::now());
     let progress = |verdict: &Verdict| {
         if verdict.violation.is_some() {
@@ -283,13 +329,14 @@ fn many(plan: Plan, jobs: u64, traces: &Path) -> ExitCode {
     tell(&report, seeds, traces)
 }
 
-fn progress_bar(seeds: u64) -> ProgressBar {
+fn progress_bar(seeds: u64, what: &str) -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::with_draw_target(Some(seeds), ProgressDrawTarget::hidden());
     }
-    let style =
-        ProgressStyle::with_template("{wide_bar} {pos}/{len} worlds, {per_sec}, {msg}, {eta} left");
-    ProgressBar::new(seeds).with_style(style.expect("a template of our own"))
+    let template =
+        format!("{{wide_bar}} {{pos}}/{{len}} {what}, {{per_sec}}, {{msg}}, {{eta}} left");
+    let style = ProgressStyle::with_template(&template).expect("a template of our own");
+    ProgressBar::new(seeds).with_style(style)
 }
 
 fn tell(report: &Report, seeds: u64, traces: &Path) -> ExitCode {

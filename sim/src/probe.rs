@@ -111,6 +111,11 @@ probes! {
     ObserverInformed = "an observer was told of a transaction",
     SessionMoved = "a session moved to another server",
     PeerFrameCut = "a frame of another server arrived in pieces",
+    CrashInSync = "the power failed within a synchronisation",
+    Wiped = "a disk was lost",
+    WipedServes = "a server served again whose disk had been lost",
+    StrangerHungUp = "a stranger on a port for servers was hung up on",
+    EpochUsedUp = "a leader stepped down as its epoch's numbers were used up",
     PeerResetMidFrame = "a link between servers was reset within a frame",
 }
 

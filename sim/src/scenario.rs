@@ -88,6 +88,10 @@ pub enum Knob {
     Apart(u64),
     /// Whether, in the end, only a quorum is healthy and the others' faults last: a liveness run.
     Lasting(bool),
+    /// The mean time until a server that died is started again, in microseconds.
+    Down(u64),
+    /// Transactions of one epoch at most.
+    EpochLength(u32),
 }
 
 /// A world's nature.
@@ -117,6 +121,8 @@ pub struct Scenario {
     pub apart: u64,
     /// [`Knob::Lasting`].
     pub lasting: bool,
+    /// [`Knob::Down`].
+    pub down: u64,
 }
 
 /// The most servers of one world.
@@ -150,6 +156,8 @@ pub fn draw_ensemble(rng: &mut Rng, servers: Option<u32>) -> Vec<Knob> {
         Knob::SnapCount(*rng.pick(&[3, 10, 100, 100_000])),
         Knob::Apart(*rng.pick(&[0, 0, 3_000, 20_000])),
         Knob::Lasting(rng.one_in(4)),
+        Knob::Down(*rng.pick(&[700_000, 700_000, 3_000_000, 8_000_000])),
+        Knob::EpochLength(*rng.pick(&[u32::MAX, u32::MAX, u32::MAX, 1_000])),
     ]
 }
 
@@ -200,6 +208,7 @@ impl Scenario {
             batch: 10,
             apart: 0,
             lasting: false,
+            down: 700_000,
         };
         for knob in knobs {
             match *knob {
@@ -217,6 +226,8 @@ impl Scenario {
                 Knob::DiffCache(n) => server.diff_cache = n,
                 Knob::Apart(micros) => scenario.apart = micros,
                 Knob::Lasting(lasting) => scenario.lasting = lasting,
+                Knob::Down(micros) => scenario.down = micros,
+                Knob::EpochLength(n) => server.epoch_length = n,
                 Knob::Clients(n) => scenario.clients = n as usize,
                 Knob::TimeoutMs(ms) => scenario.timeout_ms = ms,
                 Knob::Think(micros) => scenario.think = micros,
@@ -274,6 +285,7 @@ struct Server {
     init_limit: u32,
     sync_limit: u32,
     diff_cache: u32,
+    epoch_length: u32,
     tick_ms: u32,
     snap_count: u32,
     one_folder: bool,
@@ -291,6 +303,7 @@ impl Default for Server {
             init_limit: 10,
             sync_limit: 5,
             diff_cache: 500,
+            epoch_length: u32::MAX,
             tick_ms: 2_000,
             snap_count: 100_000,
             one_folder: true,
@@ -353,6 +366,8 @@ impl Server {
         let mut config = complete.expect("a right config");
         // Fewer than an operator may configure: what falls out of the cache is on the disk.
         config.storage.commit_log_count = self.diff_cache;
+        // The counter would take years to reach its own end.
+        config.storage.epoch_length = config.storage.epoch_length.min(self.epoch_length);
         config
     }
 }

@@ -10,19 +10,19 @@ use crate::{
 };
 use menagerie_core::zoo::Mutation;
 
-/// The trace with as few decisions as could be found in at most `tries` replays; `progress` hears
+/// The trace with as few decisions as could be found while there was `more` time; `progress` hears
 /// of each replay's number and how many decisions are left.
 pub fn shrink(
     trace: &Trace,
     mutation: Option<Mutation>,
-    tries: u64,
+    mut more: impl FnMut() -> bool,
     mut progress: impl FnMut(u64, usize),
 ) -> Trace {
     let mut tried = 0;
     let mut fails = |steps: &[Step]| {
         tried += 1;
         progress(tried, steps.len());
-        tried <= tries && breaks(trace, steps, mutation)
+        more() && breaks(trace, steps, mutation)
     };
     let mut steps = trace.steps.clone();
     loop {

@@ -10,7 +10,16 @@ use nix::sys::{
 
 /// What this process has used so far on all processors, with what the system did for it.
 pub fn used() -> Duration {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may look at itself");
+    used_by(UsageWho::RUSAGE_SELF)
+}
+
+/// The same of this thread, which does not grow while others are served: what a hunt costs.
+pub fn used_by_thread() -> Duration {
+    used_by(UsageWho::RUSAGE_THREAD)
+}
+
+fn used_by(who: UsageWho) -> Duration {
+    let usage = getrusage(who).expect("a process may look at itself");
     let of = |time: TimeVal| {
         let seconds = u64::try_from(time.tv_sec()).unwrap_or_default();
         Duration::from_secs(seconds)

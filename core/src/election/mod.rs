@@ -312,6 +312,14 @@ impl<Z: Zoo> Election<Z> {
         }
     }
 
+    /// The round and this server's vote in it, while it looks for a leader.
+    pub fn vote(&self) -> Option<(i64, Vote)> {
+        match &self.mode {
+            Mode::Looking { ballot, .. } => Some((ballot.round, ballot.vote)),
+            Mode::Idle | Mode::Settled { .. } => None,
+        }
+    }
+
     /// The newest configuration anyone told of, if it is newer than this server's. Whether to act
     /// on it is not decided here.
     pub fn heard_config(&self) -> Option<&HeardConfig> {

@@ -2,6 +2,7 @@
 //! What a node looks like from outside, for those who look on: oracles, and the program's status.
 
 use crate::{
+    election::wire::Vote,
     id::{ServerId, Zxid},
     serve::Replica,
     zoo::Zoo,
@@ -64,6 +65,8 @@ pub struct View {
     pub digest: u64,
     /// The version of the configuration that is in force.
     pub members: u64,
+    /// Its round and its vote, if it looks for a leader.
+    pub vote: Option<(i64, Vote)>,
 }
 
 impl View {
@@ -79,6 +82,7 @@ impl View {
             applied: replica.applied(),
             digest: replica.digest(),
             members: 0,
+            vote: None,
         }
     }
 
@@ -95,6 +99,7 @@ impl View {
             applied: none,
             digest: 0,
             members: 0,
+            vote: None,
         }
     }
 }

@@ -43,7 +43,7 @@
 mod commit;
 
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     format,
     string::{String, ToString},
     sync::Arc,
@@ -77,6 +77,8 @@ pub struct LeaderConfig {
     pub me: ServerId,
     /// Whose agreement it needs: those in force, and those under way.
     pub quorums: Quorums,
+    /// All members, observers among them: an epoch that one of them accepted is over.
+    pub members: BTreeSet<ServerId>,
     /// The version of the newest configuration it has seen.
     pub config_version: i64,
     /// That configuration as text, which learners are told with NEWLEADER.
@@ -313,10 +315,8 @@ impl<Z: Zoo> Leader<Z> {
     /// # Panics
     /// If it does not follow the last one, or this server does not lead.
     pub fn propose(&mut self, zxid: Zxid, entry: Arc<Vec<u8>>) {
-        assert!(
-            self.mode == Mode::Leading && zxid.epoch() == self.epoch,
-            "{zxid} is not ours to propose"
-        );
+        let ours = zxid.epoch() == self.epoch || self.zoo.has(Mutation::CounterRollsOver);
+        assert!(self.mode == Mode::Leading && ours, "{zxid} is not ours to propose");
         self.history.push(zxid, entry);
     }
 
@@ -517,7 +517,8 @@ impl<Z: Zoo> Leader<Z> {
         if let Some(earlier) = earlier.map(|(link, _)| *link) {
             self.hang_up(earlier, "it came again over another link", fx, orders);
         }
-        if self.mode == Mode::Electing {
+        // Whoever is no member cannot use up the epochs.
+        if self.mode == Mode::Electing && self.config.members.contains(&info.sid) {
             self.epoch = self.epoch.max(accepted);
         }
         let peer = self.peers.get_mut(&link).expect("it spoke");

@@ -40,6 +40,7 @@ fn config() -> LeaderConfig {
     LeaderConfig {
         me: ServerId(1),
         quorums: Quorum::majority([1, 2, 3].map(ServerId)).into(),
+        members: [1, 2, 3, 4].map(ServerId).into(),
         config_version: 0,
         config: vec![],
         tick: Duration::from_secs(1),
@@ -198,6 +199,13 @@ fn an_epoch_begins_with_a_quorum_and_each_step_waits_for_the_disk() {
     assert_eq!(rig.ack(A, z(7, 0)), NOTHING, "currentEpoch is not durable");
     assert_eq!(rig.epochs(7, 7), ["Lead { epoch: 7 }", "2: UPTODATE"]);
     assert!(rig.leader.is_established());
+}
+
+#[test]
+fn who_is_no_member_uses_up_no_epoch() {
+    let mut rig = Rig::new(Sound);
+    assert_eq!(rig.info(LinkId(9), 1 << 30, true), NOTHING);
+    assert_eq!(rig.info(A, 4, false), [format!("Accept {{ epoch: {EPOCH} }}")]);
 }
 
 #[test]

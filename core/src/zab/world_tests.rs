@@ -211,6 +211,7 @@ impl<Z: Zoo> World<Z> {
         let config = LeaderConfig {
             me: ServerId(at as i64),
             quorums: Quorum::majority([0, 1, 2].map(ServerId)).into(),
+            members: [0, 1, 2].map(ServerId).into(),
             config_version: 0,
             config: vec![],
             tick: Duration::from_millis(100),

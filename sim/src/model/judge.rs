@@ -35,6 +35,8 @@ type Verdict = Result<Judged, ErrorCode>;
 pub fn judge(model: &Model, header: &TxnHeader, caller: &Caller, request: &Request<'_>) -> Judged {
     let judged = match request {
         Request::Multi(ops) => Ok(multi(model, header, caller, ops)),
+        // By itself it is no operation (ZOOKEEPER-2623).
+        Request::Check { .. } => Err(ErrorCode::Unimplemented),
         _ => one(model, caller, request),
     };
     judged.unwrap_or_else(failed)

@@ -63,6 +63,7 @@ impl Arrived {
                     | O::SetData
                     | O::SetAcl
                     | O::Multi
+                    | O::Check
                     | O::CloseSession
                     | O::Reconfig
             )

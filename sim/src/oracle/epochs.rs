@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A server never goes back behind an epoch that it promised itself to, or whose history it holds,
-//! whatever crashes come between; and it holds no epoch that it did not promise itself to.
+//! whatever crashes come between; it holds no epoch that it did not promise itself to, and none
+//! before all that its leader began it with is durable.
 
-use menagerie_core::node::View;
+use menagerie_core::{id::Zxid, node::View};
 
 use super::{Check, Property, Violation};
 
@@ -19,19 +20,35 @@ impl Promised {
         self.current
     }
 
-    /// How the server stands after a turn.
-    pub fn seen(&mut self, server: usize, view: &View) -> Check {
+    /// The epoch that the server promised itself to.
+    pub fn accepted(&self) -> u32 {
+        self.accepted
+    }
+
+    /// How the server stands after a turn; `owed` is what its leader told it ahead of NEWLEADER,
+    /// if that epoch is the leader's.
+    pub fn seen(&mut self, server: usize, view: &View, owed: Option<Zxid>) -> Check {
         let (accepted, current) = (view.accepted, view.current);
-        if accepted < self.accepted || current < self.current || current > accepted {
-            let what = format!(
-                "server {} is in epoch {current} of accepted {accepted}, after {} of {}",
-                server + 1,
-                self.current,
-                self.accepted
-            );
-            return Err(Violation::new(Property::Epochs, what));
+        let before = std::mem::replace(self, Promised { accepted, current });
+        let server = server + 1;
+        if accepted < before.accepted || current < before.current || current > accepted {
+            let (was, of) = (before.current, before.accepted);
+            return broken(format!(
+                "server {server} is in epoch {current} of accepted {accepted}, after {was} of {of}"
+            ));
         }
-        *self = Promised { accepted, current };
+        if current > before.current
+            && let Some(owed) = owed.filter(|owed| *owed > view.durable)
+        {
+            let held = view.durable;
+            return broken(format!(
+                "server {server} is in epoch {current}, which began with {owed}, and holds {held}"
+            ));
+        }
         Ok(())
     }
+}
+
+fn broken(what: String) -> Check {
+    Err(Violation::new(Property::Epochs, what))
 }

@@ -59,6 +59,11 @@ impl Signs {
         self.calm_since = Some(at);
     }
 
+    /// A new leader gives every session its whole timeout again.
+    pub fn led(&mut self, at: u64) {
+        self.calm_since = self.calm_since.map(|since| since.max(at));
+    }
+
     /// A leader says that a session expired; a tick takes `tick` microseconds.
     pub fn expired(&mut self, session: i64, tick: u64, at: u64) -> Check {
         let Some(sign) = self.signs.remove(&session) else { return Ok(()) };

@@ -20,6 +20,8 @@ use super::{
     Check, Property, Violation, agreement,
     asked::{Arrived, Outcome},
     commitment, digests, ephemerals,
+    off::Off,
+    order,
     replica::Replica,
     writes,
 };
@@ -67,6 +69,10 @@ pub struct Ghost {
     pub closing: BTreeSet<i64>,
     /// How many transactions were proposed.
     pub proposed: u64,
+    /// Who logged the newest transaction first, if nobody has looked yet who leads its epoch.
+    pub unled: Option<(usize, Zxid)>,
+    /// Promises that nobody looks at.
+    pub off: Off,
     /// The newest transaction that changed quotas.
     quotas_changed: i64,
     /// The newest transaction that may have been judged before that one was applied.
@@ -104,6 +110,8 @@ impl Ghost {
             seats: BTreeMap::new(),
             closing: BTreeSet::new(),
             proposed: 0,
+            unled: None,
+            off: Off::default(),
             quotas_changed: 0,
             quotas_young: 0,
         }
@@ -129,17 +137,20 @@ impl Ghost {
         let header = entry.header;
         let zxid = header.zxid.0;
         let replica = &mut self.replicas[server];
-        if replica.log.last().is_some_and(|last| zxid <= *last) {
-            let last = Zxid(replica.last());
-            return Err(agreement::broken(format!("{} is logged after {last}", header.zxid)));
+        if let Some(last) = replica.log.last().copied() {
+            self.off.pardon(order::logged(server, last, zxid))?;
+            if zxid <= last {
+                return Ok(());
+            }
         }
         replica.log.push(zxid);
         let mut body = Vec::new();
         entry.txn.encode(&mut body);
         let proposed = Proposed { header, body, digest: entry.digest };
         if let Some((known, _)) = self.history.get(&zxid) {
-            return agreement::same(server, known, &proposed);
+            return self.off.pardon(agreement::same(server, known, &proposed));
         }
+        self.unled = Some((server, header.zxid));
         if header.op == OpCode::CloseSession.code() {
             self.closing.insert(header.session.0);
         }
@@ -158,7 +169,7 @@ impl Ghost {
         if to < replica.applied {
             let what =
                 format!("{} is said after {}: time runs back", Zxid(to), Zxid(replica.applied));
-            return Err(Violation::new(Property::ExactTree, what));
+            return self.off.pardon(Err(Violation::new(Property::ExactTree, what)));
         }
         while let Some(next) = self.replicas[server].after(self.replicas[server].applied).first() {
             let next = *next;
@@ -167,17 +178,17 @@ impl Ghost {
             }
             match self.committed.get(self.replicas[server].shown) {
                 Some(known) if *known == next => {}
-                Some(known) => return agreement::parted(server, next, *known),
+                Some(known) => self.off.pardon(agreement::parted(server, next, *known))?,
                 None => self.commit(server, next)?,
             }
             self.show(server, next)?;
         }
-        agreement::whole(self, server, to)
+        self.off.pardon(agreement::whole(self, server, to))
     }
 
     /// A server is the first to show a transaction: from here on it is history.
     fn commit(&mut self, server: usize, zxid: i64) -> Check {
-        commitment::shown(self, server, zxid)?;
+        self.off.pardon(commitment::shown(self, server, zxid))?;
         let (proposed, asked) = self.history[&zxid].clone();
         let header = proposed.header;
         let txn = decode(&proposed)?;
@@ -185,11 +196,12 @@ impl Ghost {
         let known = request.as_ref().map_or(0, |arrived| arrived.applied);
         let young = self.quotas_changed > known || self.quotas_young > known;
         if !fits {
-            writes::check(&self.model, &proposed, request.as_deref(), &txn, young)?;
+            let written = writes::check(&self.model, &proposed, request.as_deref(), &txn, young);
+            self.off.pardon(written)?;
         }
-        ephemerals::check(&self.model, &header, &txn)?;
+        self.off.pardon(ephemerals::check(&self.model, &header, &txn))?;
         let applied = self.model.apply(&header, &txn).map_err(|what| unfit(&header, &what))?;
-        digests::check(&self.model, &header, proposed.digest)?;
+        self.off.pardon(digests::check(&self.model, &header, proposed.digest))?;
         if changes_quotas(&txn) {
             self.quotas_changed = zxid;
         } else if known < self.quotas_changed {

@@ -13,17 +13,21 @@ use super::{Check, Property, Violation, ghost::Ghost};
 pub struct Leaders(BTreeMap<u32, usize>);
 
 impl Leaders {
-    /// A server leads an epoch; the first time, it must hold everything. Whether this is new.
-    pub fn leads(&mut self, ghost: &Ghost, server: usize, epoch: u32) -> Result<bool, Violation> {
+    /// A server leads an epoch; the first time, it must hold everything.
+    pub fn leads(&mut self, ghost: &Ghost, server: usize, epoch: u32) -> Check {
         match self.0.insert(epoch, server) {
-            Some(other) if other == server => return Ok(false),
+            Some(other) if other == server => Ok(()),
             Some(other) => {
                 let (one, other) = (server + 1, other + 1);
-                return broken(format!("servers {other} and {one} both lead epoch {epoch}"));
+                broken(format!("servers {other} and {one} both lead epoch {epoch}"))
             }
-            None => {}
+            None => complete(ghost, server, epoch),
         }
-        complete(ghost, server, epoch).map(|()| true)
+    }
+
+    /// Whether anybody was established in an epoch.
+    pub fn led(&self, epoch: u32) -> bool {
+        self.0.contains_key(&epoch)
     }
 }
 
@@ -35,6 +39,6 @@ fn complete(ghost: &Ghost, server: usize, epoch: u32) -> Check {
     broken(format!("server {server} leads epoch {epoch} without {lost}, which was committed"))
 }
 
-fn broken<T>(what: String) -> Result<T, Violation> {
+fn broken(what: String) -> Check {
     Err(Violation::new(Property::Leadership, what))
 }

@@ -12,6 +12,7 @@ pub mod bounds;
 pub mod commitment;
 mod cutter;
 pub mod digests;
+pub mod durability;
 pub mod ephemerals;
 pub mod epochs;
 pub mod exact_tree;
@@ -19,13 +20,18 @@ pub mod expiry;
 pub mod fifo;
 pub mod following;
 pub mod ghost;
+pub mod integrity;
 pub mod leadership;
+pub mod learning;
 pub mod log;
+pub mod off;
+pub mod order;
 pub mod progress;
 mod promise;
 pub mod recovery;
 pub mod replica;
 pub mod sessions;
+pub mod votes;
 pub mod watches;
 pub mod writes;
 
@@ -43,27 +49,48 @@ use menagerie_core::{
     time::Now,
     txn::Txn,
     zab::wire::kind,
+    zoo::Sound,
 };
 
-pub use self::cutter::Cutter;
 use self::{
     asked::Arrived,
+    durability::durable,
     expiry::{Expiry, Signs},
     ghost::Ghost,
     leadership::Leaders,
-    recovery::durable,
     replica::{Connect, Link, Replica},
 };
+pub use self::{cutter::Cutter, off::Off};
 use crate::{
-    model::{Id, Znode},
+    model::{Id, Model, Znode},
     probe::Probe,
     readable::readable,
     scenario::Scenario,
 };
 
-/// A promise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Property {
+macro_rules! properties {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// A promise.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Property {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Property {
+            /// All promises.
+            pub const ALL: &'static [Property] = &[$(Property::$name,)*];
+
+            /// Its name, as traces and tables have it.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Property::$name => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+properties! {
     /// Replies equal the model's.
     ExactTree,
     /// Each write happens exactly once, and as it must.
@@ -104,34 +131,16 @@ pub enum Property {
     Following,
     /// What is acknowledged is durable.
     Acks,
-}
-
-impl Property {
-    /// Its name, as traces and tables have it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Property::ExactTree => "ExactTree",
-            Property::Writes => "Writes",
-            Property::SessionFifo => "SessionFifo",
-            Property::Watches => "Watches",
-            Property::Ephemerals => "Ephemerals",
-            Property::Sessions => "Sessions",
-            Property::Expiry => "Expiry",
-            Property::Recovery => "Recovery",
-            Property::Digests => "Digests",
-            Property::Bounds => "Bounds",
-            Property::NoPanic => "NoPanic",
-            Property::Progress => "Progress",
-            Property::Client => "Client",
-            Property::Rot => "Rot",
-            Property::Agreement => "Agreement",
-            Property::Commitment => "Commitment",
-            Property::Leadership => "Leadership",
-            Property::Epochs => "Epochs",
-            Property::Following => "Following",
-            Property::Acks => "Acks",
-        }
-    }
+    /// What is told is durable where it is told.
+    Durability,
+    /// Logs ascend, and have no gaps within an epoch.
+    Order,
+    /// What is logged was proposed by a leader of its epoch.
+    Integrity,
+    /// Learners take all that they are told.
+    Learning,
+    /// Within a round votes only get better.
+    Votes,
 }
 
 /// A promise that was broken.
@@ -190,6 +199,10 @@ pub struct Oracles {
     /// The newest life signs of sessions at any server.
     pub signs: Signs,
     leaders: Leaders,
+    /// What was wrong with what a server is about to handle.
+    wrong: Option<Violation>,
+    /// Whether a server was just told how it is brought up to date.
+    syncs: bool,
     /// A tick, in microseconds.
     tick: u64,
     proofs: &'static [Proof],
@@ -208,6 +221,8 @@ impl Oracles {
             seen: Vec::new(),
             signs: Signs::default(),
             leaders: Leaders::default(),
+            wrong: None,
+            syncs: false,
             tick: tick_ms * 1_000,
             proofs,
         }
@@ -233,12 +248,18 @@ impl Oracles {
         if matches!(view.phase, Phase::Starting | Phase::Stopping | Phase::Over) {
             return Ok(());
         }
-        replica.promised.seen(server, view)?;
+        let promised = replica.promised.seen(server, view, replica.acks.owed_to_log());
+        let voted = replica.votes.seen(server, view);
+        let off = self.ghost.off;
+        off.pardon(promised)?;
+        off.pardon(voted)?;
         let news = before != Some(view.phase);
         match view.phase {
             Phase::Leading { epoch: Some(epoch), established: true } => {
-                if self.leaders.leads(&self.ghost, server, epoch)? {
-                    self.ghost.epoch = self.ghost.epoch.max(epoch);
+                let before = self.ghost.epoch;
+                off.pardon(self.leaders.leads(&self.ghost, server, epoch))?;
+                self.ghost.epoch = before.max(epoch);
+                if news {
                     self.seen.push(Probe::LeaderMade);
                     let Ghost { replicas, model, .. } = &mut self.ghost;
                     replicas[server].expiry.restarted(&model.sessions, now.mono);
@@ -253,11 +274,15 @@ impl Oracles {
             Phase::Alone => {}
             _ => return Ok(()),
         }
+        off.pardon(integrity::check(&self.ghost, &self.leaders))?;
+        self.ghost.unled = None;
         if view.applied.0 > self.ghost.replicas[server].applied {
-            durable(&self.ghost, server, view.applied.0)?;
+            off.pardon(durable(&self.ghost, server, view.applied.0))?;
             self.ghost.advance(server, view.applied.0)?;
         }
-        digests::stands(&self.ghost, server, view.digest)
+        off.pardon(digests::stands(&self.ghost, server, view.digest))?;
+        let replica = &self.ghost.replicas[server];
+        off.pardon(learning::stands(server, &replica.acks, view))
     }
 
     /// A learner serves; `news` if it just began to.
@@ -269,7 +294,7 @@ impl Oracles {
         let mine = self.ghost.replicas[server].promised.current();
         let theirs = self.ghost.replicas[leader].promised.current();
         if self.leader() == Some(leader) && mine == theirs {
-            following::serves(&self.ghost, server, leader)?;
+            return self.ghost.off.pardon(following::serves(&self.ghost, server, leader));
         }
         Ok(())
     }
@@ -372,17 +397,58 @@ impl Oracles {
         }
     }
 
+    /// Whether the frame that was just told of begins to bring its server up to date.
+    pub fn takes_sync(&mut self) -> bool {
+        std::mem::take(&mut self.syncs)
+    }
+
+    /// A server's disk is lost: an empty one takes its place.
+    pub fn wiped(&mut self, server: usize) {
+        let mut model = Model::fresh();
+        model.enforces_quotas = self.ghost.model.enforces_quotas;
+        self.ghost.replicas[server] = Replica::fresh(self.tick / 1_000, model);
+    }
+
+    /// Whether a server's disk may be lost: what is durable there was shown, so no word of it is
+    /// under way; the voters that lack some of it are no quorum without it; and a quorum without it
+    /// has made every promise that it made.
+    pub fn may_be_wiped(&self, server: usize) -> bool {
+        let ghost = &self.ghost;
+        let replica = &ghost.replicas[server];
+        let last = replica.upto(replica.durable).last().copied().unwrap_or(0);
+        if ghost.is_alone() || last > ghost.committed.last().copied().unwrap_or(0) {
+            return false;
+        }
+        let others = |voter: ServerId| {
+            let at = usize::try_from(voter.0 - 1).ok().filter(|at| *at != server);
+            at.and_then(|at| ghost.replicas.get(at))
+        };
+        let lacks = |other: &Replica| last > 0 && !other.holds_durably(last);
+        let promised = |other: &Replica| other.promised.accepted() >= replica.promised.accepted();
+        !ghost.quorum.holds(Sound, |voter| others(voter).is_some_and(lacks))
+            && ghost.quorum.holds(Sound, |voter| others(voter).is_some_and(promised))
+    }
+
     /// A server is about to handle a frame of its leader's or a learner's, if it is one.
     fn learns(&mut self, server: usize, link: LinkId, frame: &Frame<'_>) {
         let Frame::Packet(bytes) = frame else { return };
         let replica = &mut self.ghost.replicas[server];
-        let Some(packet) = replica.acks.arrives(link, bytes) else {
+        let Some((packet, heard)) = replica.acks.arrives(server, link, bytes) else {
             return replica.expiry.learner_says(link, bytes);
         };
+        self.wrong = self.wrong.take().or(self.ghost.off.pardon(heard).err());
         match packet.kind {
-            kind::DIFF => self.seen.push(Probe::SyncedByDiff),
-            kind::TRUNC => self.seen.push(Probe::SyncedByTrunc),
+            kind::NEWLEADER => self.syncs = true,
+            kind::DIFF => {
+                self.syncs = true;
+                self.seen.push(Probe::SyncedByDiff);
+            }
+            kind::TRUNC => {
+                self.syncs = true;
+                self.seen.push(Probe::SyncedByTrunc);
+            }
             kind::SNAP => {
+                self.syncs = true;
                 replica.tree = Some(packet.zxid.0);
                 self.seen.push(Probe::SyncedBySnap);
             }
@@ -444,10 +510,11 @@ impl Oracles {
         let mut acks = std::mem::take(&mut replica.acks);
         let acked = acks.sends(replica, server, name, bytes);
         replica.acks = acks;
-        acked?;
-        let Some(link) = replica.links.get_mut(&name) else { return Ok(()) };
+        self.ghost.off.pardon(acked)?;
+        let off = self.ghost.off;
+        let Some(link) = self.link(server, name) else { return Ok(()) };
         link.queued += bytes.len();
-        bounds::queued(name, link.queued - bytes.len())?;
+        off.pardon(bounds::queued(name, link.queued - bytes.len()))?;
         if link.excused {
             return Ok(());
         }
@@ -489,7 +556,8 @@ impl Oracles {
         let response = ConnectResponse::decode(reader).map_err(|_| nonsense())?;
         let link = self.link(server, name).expect("the link is there");
         let asked = link.connect.clone().ok_or_else(nonsense)?;
-        sessions::answered(&mut self.ghost, server, name, &asked, &response)?;
+        let answered = sessions::answered(&mut self.ghost, server, name, &asked, &response);
+        self.ghost.off.pardon(answered)?;
         let replica = &mut self.ghost.replicas[server];
         let link = replica.links.get_mut(&name).expect("the link is there");
         link.session = Some(response.session.0);
@@ -508,7 +576,7 @@ impl Oracles {
 
     /// A server speaks of a zxid: it must be durable there, and a beginning of history.
     fn tells_of(&mut self, server: usize, zxid: i64) -> Check {
-        durable(&self.ghost, server, zxid)?;
+        self.ghost.off.pardon(durable(&self.ghost, server, zxid))?;
         self.ghost.advance(server, zxid)?;
         // Nothing happened between an epoch's beginning and the transaction before it.
         let told = self.ghost.upto(zxid).last().copied().unwrap_or(0);
@@ -535,7 +603,8 @@ impl Oracles {
             let kept = [4, 5].iter().any(|kind| link.watches.contains(event.path, *kind));
             self.seen.push(if kept { Probe::RecursiveFired } else { Probe::EventFired });
         }
-        watches::notified(link, name, zxid, event)
+        let notified = watches::notified(link, name, zxid, event);
+        self.ghost.off.pardon(notified)
     }
 
     fn replies_to(
@@ -575,8 +644,10 @@ impl Oracles {
         body: &[u8],
     ) -> Check {
         let request = arrived.request();
-        watches::replied(header.zxid.0, link, name, request.as_ref())?;
-        exact_tree::check(&mut self.ghost, server, link, arrived, header, body)?;
+        let off = self.ghost.off;
+        off.pardon(watches::replied(header.zxid.0, link, name, request.as_ref()))?;
+        let exact = exact_tree::check(&mut self.ghost, server, link, arrived, header, body);
+        off.pardon(exact)?;
         link.shown = link.shown.max(header.zxid.0);
         self.probe(arrived, header, body);
         let replica = &mut self.ghost.replicas[server];
@@ -587,7 +658,7 @@ impl Oracles {
                 if !missed.is_empty() {
                     self.seen.push(Probe::MissedEventTold);
                 }
-                watches::rearmed(link, name, missed)?;
+                off.pardon(watches::rearmed(link, name, missed))?;
             }
             Some(Request::MultiRead(ops)) => {
                 ops.iter().for_each(|op| link.watches.after(op, 0));
@@ -657,8 +728,9 @@ impl Oracles {
             }
             Event::SessionExpired { session } => {
                 self.ghost.closing.insert(session.0);
-                self.signs.expired(session.0, self.tick, at)?;
-                self.ghost.replicas[server].expiry.expired(*session, now.mono)
+                let off = self.ghost.off;
+                off.pardon(self.signs.expired(session.0, self.tick, at))?;
+                off.pardon(self.ghost.replicas[server].expiry.expired(*session, now.mono))
             }
             _ => Ok(()),
         }
@@ -670,18 +742,23 @@ impl Oracles {
         if std::mem::take(&mut replica.any_gone) {
             replica.links.retain(|_, link| !link.gone);
         }
-        bounds::turn(inputs, steps)?;
+        self.ghost.off.pardon(bounds::turn(inputs, steps))?;
+        if let Some(wrong) = self.wrong.take() {
+            return Err(wrong);
+        }
+        let replica = &self.ghost.replicas[server];
         if replica.phase != Some(Phase::Alone) {
             return Ok(());
         }
-        self.ghost.replicas[server].expiry.check(&self.ghost.closing, now.mono)
+        let checked = self.ghost.replicas[server].expiry.check(&self.ghost.closing, now.mono);
+        self.ghost.off.pardon(checked)
     }
 
     /// A healed world ends: every session that is open is alive.
     pub fn at_end(&self, at: u64) -> Check {
         let open = self.ghost.model.sessions.keys().copied();
         let open = open.filter(|session| !self.ghost.closing.contains(session));
-        self.signs.at_end(open, self.tick, at)
+        self.ghost.off.pardon(self.signs.at_end(open, self.tick, at))
     }
 
     /// A server's process is gone.

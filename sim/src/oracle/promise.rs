@@ -31,6 +31,11 @@ impl Property {
             Property::Epochs => "a server goes back behind no epoch that it promised itself to",
             Property::Following => "a learner that serves holds what its leader holds",
             Property::Acks => "what is acknowledged is durable on its sender's disk",
+            Property::Durability => "what a server tells is durable there",
+            Property::Order => "a log ascends, without gaps within an epoch",
+            Property::Integrity => "whatever is logged was proposed by a leader of its epoch",
+            Property::Learning => "a learner takes all that its leader tells it",
+            Property::Votes => "within a round, a server's vote only gets better",
         }
     }
 }

@@ -12,7 +12,7 @@ use menagerie_core::{id::LinkId, node::Phase, proto::Request, time::Instant, txn
 
 use super::{
     Proof, acks::Acks, asked::Arrived, cutter::Cutter, epochs::Promised, expiry::Expiry, fifo,
-    log::LogTap,
+    log::LogTap, votes::Votes,
 };
 use crate::model::{Applied, Id, Model, Watches};
 
@@ -129,6 +129,8 @@ pub struct Replica {
     pub phase: Option<Phase>,
     /// Its epochs when it was last seen.
     pub promised: Promised,
+    /// Its vote when it was last seen.
+    pub votes: Votes,
     /// Its clients' links.
     pub links: BTreeMap<LinkId, Link>,
     /// Whether one of them is [`Link::gone`].
@@ -152,6 +154,7 @@ impl Replica {
             acks: Acks::default(),
             phase: None,
             promised: Promised::default(),
+            votes: Votes::default(),
             links: BTreeMap::new(),
             any_gone: false,
         }
@@ -195,6 +198,6 @@ impl Replica {
         self.tap.crashed();
         self.expiry.crashed();
         self.acks.crashed();
-        (self.phase, self.said) = (None, 0);
+        (self.phase, self.said, self.votes) = (None, 0, Votes::default());
     }
 }

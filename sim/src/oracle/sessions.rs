@@ -45,7 +45,7 @@ pub fn answered(
             header.session.0 == given && header.op == OpCode::CreateSession.code()
         };
         if let Some(zxid) = replica.after(replica.applied).iter().find(opens).copied() {
-            super::durable(ghost, server, zxid)?;
+            ghost.off.pardon(super::durable(ghost, server, zxid))?;
             ghost.advance(server, zxid)?;
         }
     } else if given != asked.session || !asked.password_fits {

@@ -26,8 +26,10 @@ mod rude;
 mod script;
 mod server;
 mod sights;
+mod stranger;
 mod strike;
 mod tale;
+mod wipe;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -44,7 +46,8 @@ pub use self::{
 use crate::{
     faults::Climate,
     net::{Link, Place, Side},
-    oracle::{Check, Oracles, Property, Violation, ghost::Ghost, progress},
+    oracle::{Check, Off, Oracles, Property, Violation, ghost::Ghost, progress},
+    probe::Probe,
     rng::{Rng, Subsystem},
     scenario::{self, Knob, Scenario, proofs},
     tally::Tally,
@@ -122,6 +125,8 @@ pub struct World {
     /// Until when nothing gets from one machine to another.
     cuts: BTreeMap<(Place, Place), u64>,
     slow_net_until: u64,
+    /// Whose disk was lost, until it serves again.
+    wiped: Option<usize>,
     /// When all faults are to end: once it has suffered enough, or when a trace says so.
     heals: Option<u64>,
     healed_at: Option<u64>,
@@ -196,6 +201,7 @@ impl World {
             script,
             cuts: BTreeMap::new(),
             slow_net_until: 0,
+            wiped: None,
             heals,
             healed_at: None,
             outside: BTreeMap::new(),
@@ -217,6 +223,11 @@ impl World {
             world.at(due, Ev::Strike { due });
         }
         world
+    }
+
+    /// Looks away from some promises from here on.
+    pub fn look_away(&mut self, off: Off) {
+        self.oracles.ghost.off = off;
     }
 
     /// Keeps an account of the last steps, for people, and the decisions, for a trace.
@@ -320,6 +331,9 @@ impl World {
         }
         for seen in self.oracles.seen.drain(..) {
             self.tally.hit(seen);
+            if seen == Probe::LeaderMade {
+                self.oracles.signs.led(self.now);
+            }
         }
         let enough = self.now >= SUFFERS && self.tally.acknowledged >= ACKNOWLEDGED;
         if self.heals.is_none() && (enough || self.now >= SUFFERS_AT_MOST) {
@@ -333,7 +347,7 @@ impl World {
             Ev::Start { server, life } => self.start(server, life),
             Ev::Turn { server, life } => return self.turn(server, life),
             Ev::Timer { server, life } => self.timer(server, life),
-            Ev::Disk { server, life, lane } => self.disk_ends(server, life, lane),
+            Ev::Disk { server, life, lane } => return self.disk_ends(server, life, lane),
             Ev::Arrive { link, from } => return self.arrive(link, from),
             Ev::End { link } => return self.reset(link),
             Ev::Dialled(call) => return self.dialled(&call),

@@ -59,7 +59,9 @@ impl World {
             Event::Recovered { .. } if rotten.must_stop => {
                 let Rotten { name, offset, .. } = rotten;
                 let what = format!("byte {offset} of {name} is rotten, and the server serves");
-                return Err(Violation::new(Property::Rot, what));
+                let served = Err(Violation::new(Property::Rot, what));
+                self.oracles.ghost.off.pardon(served)?;
+                self.restore(server);
             }
             Event::Recovered { .. } => {
                 self.tally.hit(Probe::RotPassed);

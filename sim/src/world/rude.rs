@@ -104,6 +104,8 @@ impl World {
                     send(xid, &Request::Sync { path: b"/" }, out);
                 }
             }
+            // What is a part of a multi and nothing by itself.
+            12 => send(9, &Request::Check { path: b"/", version: -1 }, out),
             _ => self.never_reads(link, out),
         }
     }

@@ -43,6 +43,14 @@ pub enum Death {
     PowerLoss(Keep),
 }
 
+/// How the power fails once a server is brought up to date: after so many operations on its disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Ambush {
+    pub operations: u32,
+    pub keep: Keep,
+    pub all: bool,
+}
+
 /// A server and its machine.
 #[derive(Clone)]
 pub struct Server {
@@ -57,6 +65,9 @@ pub struct Server {
     pub excused_until: u64,
     /// How many effects more, and then how it dies.
     pub doomed: Option<(u32, Death)>,
+    /// What waits for it to be brought up to date, and what does so no more.
+    pub ambush: Option<Ambush>,
+    pub ambushed: Option<Ambush>,
     /// Whether the last life ended without a halt, or a torn tail was cut since.
     pub crashed: bool,
     pub tore: bool,
@@ -92,6 +103,8 @@ impl Server {
             late: 0,
             excused_until: 0,
             doomed: None,
+            ambush: None,
+            ambushed: None,
             crashed: false,
             tore: false,
             rotten: None,
@@ -201,10 +214,10 @@ impl World {
         }
     }
 
-    pub(super) fn disk_ends(&mut self, server: usize, life: u32, lane: LaneId) {
+    pub(super) fn disk_ends(&mut self, server: usize, life: u32, lane: LaneId) -> Check {
         let machine = &mut self.servers[server];
         if life != machine.life || machine.node.is_none() {
-            return;
+            return Ok(());
         }
         let (op, what, ended, next) = machine.disk.finish(lane);
         if let Some(wait) = next {
@@ -217,6 +230,22 @@ impl World {
         }
         self.rolling.mix(op.0 ^ u64::from(ended.is_ok()) << 63);
         self.input(server, In::File { op, ended });
+        self.spring(server)
+    }
+
+    /// One operation more has ended on the disk of a server that is perhaps in an ambush.
+    fn spring(&mut self, server: usize) -> Check {
+        let Some(ambush) = &mut self.servers[server].ambushed else { return Ok(()) };
+        if ambush.operations > 0 {
+            ambush.operations -= 1;
+            return Ok(());
+        }
+        let Ambush { keep, all, .. } = *ambush;
+        self.tally.hit(Probe::CrashInSync);
+        match all {
+            true => self.black_out(Some(keep)),
+            false => self.die(server, Death::PowerLoss(keep)),
+        }
     }
 
     pub(super) fn turn(&mut self, server: usize, life: u32) -> Check {
@@ -317,6 +346,10 @@ impl World {
                 self.hears(server, link, port, &frame);
                 self.recall_frame(server, link, &frame);
                 self.oracles.arrives(server, link, &frame, at, now);
+                if self.oracles.takes_sync() {
+                    let machine = &mut self.servers[server];
+                    machine.ambushed = machine.ambush.take().or(machine.ambushed);
+                }
                 self.note(|_| {
                     let shown = show_frame(port, &frame);
                     format!("{} gets on {}: {shown}", name(server), link.0)
@@ -472,9 +505,15 @@ impl World {
             }
             Event::HungUp { link, .. } => {
                 let end = self.links.get(&link.0).map(|link| link.end(Side::Dialler));
-                if matches!(end, Some(End::Rude)) {
-                    self.tally.hit(Probe::RudeHungUp);
+                let port = self.links.get(&link.0).map(|link| link.port);
+                match (end, port) {
+                    (Some(End::Rude), Some(Port::Client)) => self.tally.hit(Probe::RudeHungUp),
+                    (Some(End::Rude), _) => self.tally.hit(Probe::StrangerHungUp),
+                    _ => {}
                 }
+            }
+            Event::Note { text, .. } if text.ends_with("are numbered out") => {
+                self.tally.hit(Probe::EpochUsedUp);
             }
             Event::Note { text, .. } if text.starts_with("the snapshot at") => {
                 self.tally.hit(Probe::SnapshotFailed);
@@ -540,7 +579,7 @@ impl World {
         let life = u64::from(machine.life);
         let mut chance = stream(self.seed, Subsystem::Crash, server, life);
         let silent = matches!(death, Death::PowerLoss(_)) && chance.one_in(2);
-        let wait = chance.wait(700_000);
+        let wait = chance.wait(self.scenario.down);
         machine.disk.reseed(chance);
         match death {
             Death::Kill => machine.disk.kill(),
@@ -557,6 +596,7 @@ impl World {
             self.tally.hit(Probe::RecoveredTwice);
         }
         (machine.node, machine.serving, machine.doomed) = (None, false, None);
+        (machine.ambush, machine.ambushed) = (None, None);
         (machine.crashed, machine.tore) = (crashed, false);
         machine.frozen_until = 0;
         let life = machine.life + 1;

@@ -3,7 +3,13 @@
 
 use menagerie_core::io::FileOp;
 
-use super::{Ev, SECOND, World, input::In, links::name, server::Death, tale::About};
+use super::{
+    Ev, SECOND, World,
+    input::In,
+    links::name,
+    server::{Ambush, Death},
+    tale::About,
+};
 use crate::{
     disk::{Armed, Keep},
     faults::{Family, Fault},
@@ -58,6 +64,15 @@ impl World {
                 Ok(())
             }
             Fault::Rot { file, place, bit } => self.rot(server, file, place, bit),
+            Fault::Wipe { declared, leader } => self.wipe(server, declared, leader),
+            Fault::Stranger { kind, chance } => {
+                self.meet_stranger(server, kind, chance);
+                Ok(())
+            }
+            Fault::CrashInSync { keep, operations, all } => {
+                self.servers[server].ambush = Some(Ambush { operations, keep, all });
+                Ok(())
+            }
             Fault::Refuse { .. }
             | Fault::SlowNetwork { .. }
             | Fault::CutPair { .. }
@@ -227,7 +242,7 @@ impl World {
     }
 
     /// The power fails everywhere at once.
-    fn black_out(&mut self, keep: Option<Keep>) -> Check {
+    pub(super) fn black_out(&mut self, keep: Option<Keep>) -> Check {
         let death = keep.map_or(Death::Kill, Death::PowerLoss);
         (0..self.servers.len()).try_for_each(|server| self.die(server, death))
     }
@@ -298,6 +313,7 @@ impl World {
         for machine in &mut self.servers {
             machine.disk.heal();
             (machine.doomed, machine.refuses_until) = (None, 0);
+            (machine.ambush, machine.ambushed) = (None, None);
         }
         self.cuts.clear();
         if !self.scenario.lasting {

@@ -11,7 +11,7 @@ use super::{Member, Role, ensemble_of, ticks, told};
 use crate::{
     config::{Ensemble, PeerRole},
     event::{Event, Level},
-    id::{LinkId, OpId, Zxid},
+    id::{LinkId, OpId, ServerId, Zxid},
     io::{Effects, FileError, FileOutput, Frame},
     node::{Base, body::Body},
     serve::{Asking, Forwarded, Server, auth::Identities},
@@ -49,6 +49,7 @@ impl<Z: Zoo> Member<Z> {
         let setup = LeaderConfig {
             me: self.me,
             quorums: self.membership.quorums(),
+            members: self.membership.last_seen().members().keys().map(|id| ServerId(*id)).collect(),
             config_version: self.membership.last_seen().version().cast_signed(),
             config: self.membership.last_seen().to_string().into_bytes(),
             tick: core::time::Duration::from_millis(u64::from(config.tick_time_ms)),

@@ -276,7 +276,8 @@ impl<Z: Zoo> Member<Z> {
             Some(replica) => View::of(phase, replica),
             None => View::blank(phase),
         };
-        View { accepted, current, members: self.membership.in_force().version(), ..held }
+        let (members, vote) = (self.membership.in_force().version(), self.election.vote());
+        View { accepted, current, members, vote, ..held }
     }
 
     /// Ends everything: gives what must come to rest before the process may end.

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A lost disk: the machine comes back with an empty one. Only where the protocol promises that
+//! nothing is lost with it (`Oracles::may_be_wiped`), and never a second before the first serves
+//! again.
+
+use menagerie_core::{io::Dir, node::Phase};
+
+use super::{World, links::name, server::Death};
+use crate::{
+    disk::{Fs, Keep},
+    oracle::Check,
+    probe::Probe,
+};
+
+/// The file by which an operator says that a history begins here.
+const DECLARATION: &str = "initialize";
+
+impl World {
+    pub(super) fn wipe(&mut self, server: usize, declared: bool, leader: Option<Keep>) -> Check {
+        if let Some(before) = self.wiped.filter(|before| !self.serves_again(*before)) {
+            self.note(|_| format!("{} has not recovered from its loss", name(before)));
+            return Ok(());
+        }
+        if self.servers[server].rotten.is_some() || !self.oracles.may_be_wiped(server) {
+            return Ok(());
+        }
+        let leads = self.oracles.leader();
+        self.die(server, Death::Kill)?;
+        self.note(|_| format!("the disk of {} is lost", name(server)));
+        self.tally.hit(Probe::Wiped);
+        self.wiped = Some(server);
+        let disk = &mut self.servers[server].disk;
+        let one_folder = disk.fs.one_folder;
+        disk.fs = Fs::default();
+        disk.fs.one_folder = one_folder;
+        if declared {
+            disk.fs.make(Dir::Root);
+            disk.fs.create(Dir::Root, DECLARATION);
+            disk.fs.sync_dir(Dir::Root);
+        }
+        self.oracles.wiped(server);
+        match (leader, leads) {
+            (Some(keep), Some(leads)) if leads != server => self.die(leads, Death::PowerLoss(keep)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a server holds everything once more.
+    fn serves_again(&mut self, server: usize) -> bool {
+        let replica = &self.oracles.ghost.replicas[server];
+        let serves = matches!(
+            replica.phase,
+            Some(
+                Phase::Following { serving: true, .. }
+                    | Phase::Observing { serving: true, .. }
+                    | Phase::Leading { established: true, .. }
+            )
+        );
+        if serves {
+            self.tally.hit(Probe::WipedServes);
+        }
+        serves
+    }
+}
