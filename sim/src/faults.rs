@@ -101,129 +101,57 @@ families! {
     CrashInSync = "power loss within a synchronisation",
 }
 
+/// Who is struck within a synchronisation. Saved in traces: variants are only appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Struck {
+    /// The learner's power fails.
+    Learner,
+    /// Everybody's power fails.
+    All,
+    /// The leader's power fails.
+    Leader,
+    /// The link is reset at once, and what is on its way gets lost.
+    Link,
+}
+
 /// One fault, whole: what strikes and how hard. Saved in traces, so variants are only appended and
 /// their fields stay. Times are in microseconds; `link` and `client` count those that are there,
-/// and begin again behind the last; `effects` is how many effects of the server are still executed;
-/// `inward` is what cannot get to the server, `outward` what cannot get away.
+/// and begin again behind the last; `effects` is how many effects of the server are still executed,
+/// `operations` how many end on its disk; `inward` is what cannot get to the server, `outward` what
+/// cannot get away; `declared` is whether the operator says that a history begins here, `lag` how
+/// long another server hears of nothing before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Fault {
-    Reset {
-        link: u32,
-    },
-    CutToServer {
-        link: u32,
-        lasts: u64,
-    },
-    CutToClient {
-        link: u32,
-        lasts: u64,
-    },
-    HalfClose {
-        link: u32,
-        to_server: bool,
-    },
-    SlowReader {
-        link: u32,
-        lasts: u64,
-    },
-    Refuse {
-        lasts: u64,
-    },
-    SlowNetwork {
-        lasts: u64,
-    },
-    WallJump {
-        hours: i64,
-    },
-    Freeze {
-        lasts: u64,
-    },
+    Reset { link: u32 },
+    CutToServer { link: u32, lasts: u64 },
+    CutToClient { link: u32, lasts: u64 },
+    HalfClose { link: u32, to_server: bool },
+    SlowReader { link: u32, lasts: u64 },
+    Refuse { lasts: u64 },
+    SlowNetwork { lasts: u64 },
+    WallJump { hours: i64 },
+    Freeze { lasts: u64 },
     Suspend,
-    LateTimer {
-        late: u64,
-    },
-    ClientFreeze {
-        client: u32,
-        lasts: u64,
-    },
-    SlowDisk {
-        times: u64,
-        lasts: u64,
-    },
-    FullDisk {
-        room: u64,
-        lasts: u64,
-    },
-    FailDisk {
-        class: Class,
-        after: u32,
-        for_good: bool,
-        lasts: u64,
-        restart: Option<u32>,
-    },
-    Locked {
-        lasts: u64,
-        restart: Option<u32>,
-    },
-    Kill {
-        effects: Option<u32>,
-    },
-    PowerLoss {
-        keep: Keep,
-        effects: Option<u32>,
-    },
-    CrashInRecovery {
-        keep: Keep,
-        effects: u32,
-    },
+    LateTimer { late: u64 },
+    ClientFreeze { client: u32, lasts: u64 },
+    SlowDisk { times: u64, lasts: u64 },
+    FullDisk { room: u64, lasts: u64 },
+    FailDisk { class: Class, after: u32, for_good: bool, lasts: u64, restart: Option<u32> },
+    Locked { lasts: u64, restart: Option<u32> },
+    Kill { effects: Option<u32> },
+    PowerLoss { keep: Keep, effects: Option<u32> },
+    CrashInRecovery { keep: Keep, effects: u32 },
     CleanStop,
-    Rude {
-        kind: u8,
-        chance: u64,
-    },
-    Rot {
-        file: u32,
-        place: u64,
-        bit: u8,
-    },
-    CutPair {
-        other: u32,
-        inward: bool,
-        outward: bool,
-        lasts: u64,
-    },
-    Isolate {
-        inward: bool,
-        outward: bool,
-        clients: bool,
-        lasts: u64,
-    },
-    CutFromClient {
-        client: u32,
-        inward: bool,
-        outward: bool,
-        lasts: u64,
-    },
-    Blackout {
-        keep: Option<Keep>,
-    },
-    /// Whether the operator declares that a history begins here, and whether the leader loses its
-    /// power at the same time.
-    Wipe {
-        declared: bool,
-        leader: Option<Keep>,
-    },
-    Stranger {
-        kind: u8,
-        chance: u64,
-    },
-    /// After so many operations; whether every server's power fails.
-    CrashInSync {
-        keep: Keep,
-        operations: u32,
-        all: bool,
-    },
+    Rude { kind: u8, chance: u64 },
+    Rot { file: u32, place: u64, bit: u8 },
+    CutPair { other: u32, inward: bool, outward: bool, lasts: u64 },
+    Isolate { inward: bool, outward: bool, clients: bool, lasts: u64 },
+    CutFromClient { client: u32, inward: bool, outward: bool, lasts: u64 },
+    Blackout { keep: Option<Keep> },
+    Wipe { declared: bool, leader: Option<Keep>, lag: u64 },
+    Stranger { kind: u8, chance: u64 },
+    CrashInSync { keep: Keep, operations: u32, whom: Struck },
 }
 
 impl Fault {
@@ -261,19 +189,29 @@ impl Fault {
                 Fault::CrashInRecovery { keep, effects: rng.below(40) as u32 }
             }
             Family::CleanStop => Fault::CleanStop,
-            Family::Rude => Fault::Rude { kind: rng.below(13) as u8, chance: rng.bits() },
+            Family::Rude => {
+                let kind = if rng.one_in(6) { 9 } else { rng.below(13) as u8 };
+                Fault::Rude { kind, chance: rng.bits() }
+            }
             Family::Rot => Fault::Rot { file: any, place: rng.bits(), bit: rng.below(8) as u8 },
             Family::Blackout => Fault::Blackout { keep: (!rng.one_in(4)).then_some(keep) },
             Family::CutPair | Family::Isolate | Family::CutFromClient => Fault::cut(family, rng),
             Family::Wipe => Fault::Wipe {
                 declared: rng.one_in(4),
                 leader: (!rng.one_in(3)).then_some(Keep::Any),
+                lag: if rng.one_in(2) { 0 } else { rng.between(20_000, 400_000) },
             },
             Family::Stranger => Fault::Stranger { kind: rng.bits() as u8, chance: rng.bits() },
             Family::CrashInSync => Fault::CrashInSync {
                 keep: *rng.pick(&[Keep::Nothing, Keep::Nothing, Keep::Any]),
                 operations: rng.below(24) as u32,
-                all: rng.one_in(3),
+                whom: *rng.pick(&[
+                    Struck::Learner,
+                    Struck::All,
+                    Struck::All,
+                    Struck::Leader,
+                    Struck::Link,
+                ]),
             },
         }
     }

@@ -19,12 +19,14 @@ use crate::{
     usage,
     oracle::{Off, Property, off::LOCAL},
     shrink::shrink,
-    species::{self, Species},
-    trace::Trace,
+    species::{self, Species, WITNESSES, Witness},
 };
 
 /// Seeds between two bases.
 const APART: u64 = 1_000_000;
+
+/// In how many worlds of each base a harmless change must not be flagged.
+const DECOY_WORLDS: u64 = 20;
 
 /// All bugs, and all changes that do no harm, with their names.
 pub fn all() -> impl Iterator<Item = (&'static str, Mutation)> {
@@ -57,13 +59,23 @@ pub struct Effort {
     pub jobs: usize,
 }
 
+/// Who looks for a bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Eyes {
+    /// All oracles.
+    All,
+    /// Those that see harm itself.
+    Harm,
+    /// All but those that a witness names.
+    Witness(usize),
+}
+
 /// One hunt: a bug, a first seed, and who looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 struct Hunt {
     /// In the order of [`all`].
     bug: usize,
-    /// Whether only harm itself is seen.
-    global: bool,
+    eyes: Eyes,
     base: u64,
 }
 
@@ -91,41 +103,45 @@ pub struct Record {
     pub global: Vec<Catch>,
 }
 
-/// Hunts everything that `wanted` names, or all; `progress` hears of each hunt's end, how many
-/// there were and how many there are.
+/// What all hunts came to.
+#[derive(Clone, Debug, Default)]
+pub struct Bag {
+    /// By change.
+    pub records: BTreeMap<&'static str, Record>,
+    /// By witness, in the order of [`WITNESSES`].
+    pub witnesses: BTreeMap<usize, Catch>,
+}
+
+impl Bag {
+    fn len(&self) -> usize {
+        let hunts = self.records.values().map(|record| record.all.len() + record.global.len());
+        hunts.sum::<usize>() + self.witnesses.len()
+    }
+}
+
+/// Hunts everything that `wanted` names, or all, by harm alone, too, if `both`; `progress` hears of
+/// each hunt's end, how many there were and how many there are.
 pub fn hunt_all(
     effort: Effort,
     wanted: &[String],
     both: bool,
     progress: impl Fn(&str, &Catch, usize, usize) + Sync,
-) -> BTreeMap<&'static str, Record> {
+) -> Bag {
     let everything: Vec<(&str, Mutation)> = all().collect();
-    let mut hunts = Vec::new();
-    for base in 1..=effort.bases {
-        for (bug, (name, _)) in everything.iter().enumerate() {
-            let known = species::of(name);
-            let asked = wanted.is_empty() || wanted.iter().any(|one| one == name);
-            if !asked || matches!(known, Species::Beyond { .. }) {
-                continue;
-            }
-            hunts.push(Hunt { bug, global: false, base });
-            // A decoy has no harm to see.
-            if both && matches!(known, Species::Bug { .. }) {
-                hunts.push(Hunt { bug, global: true, base });
-            }
-        }
-    }
-    let (next, records) = (AtomicUsize::new(0), Mutex::new(BTreeMap::<_, Record>::new()));
+    let hunts = hunts(&everything, effort, wanted, both);
+    let (next, bag) = (AtomicUsize::new(0), Mutex::new(Bag::default()));
     let work = || {
         while let Some(hunt) = hunts.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (name, mutation) = everything[hunt.bug];
             let caught = hunt_one(*hunt, mutation, name, effort);
-            let mut records = records.lock().expect("no worker panics");
-            let record = records.entry(name).or_default();
-            let side = if hunt.global { &mut record.global } else { &mut record.all };
-            side.push(caught.clone());
-            let done = records.values().map(|record| record.all.len() + record.global.len()).sum();
-            progress(name, &caught, done, hunts.len());
+            let mut bag = bag.lock().expect("no worker panics");
+            let record = bag.records.entry(name).or_default();
+            match hunt.eyes {
+                Eyes::All => record.all.push(caught.clone()),
+                Eyes::Harm => record.global.push(caught.clone()),
+                Eyes::Witness(at) => drop(bag.witnesses.insert(at, caught.clone())),
+            }
+            progress(name, &caught, bag.len(), hunts.len());
         }
     };
     thread::scope(|scope| {
@@ -134,17 +150,49 @@ pub fn hunt_all(
             named.spawn_scoped(scope, work).expect("a thread");
         }
     });
-    records.into_inner().expect("no worker panics")
+    bag.into_inner().expect("no worker panics")
+}
+
+/// What is to be hunted, and by whom.
+fn hunts(
+    everything: &[(&'static str, Mutation)],
+    effort: Effort,
+    wanted: &[String],
+    both: bool,
+) -> Vec<Hunt> {
+    let asked = |name: &str| wanted.is_empty() || wanted.iter().any(|one| one == name);
+    let mut hunts = Vec::new();
+    for base in 1..=effort.bases {
+        for (bug, (name, _)) in everything.iter().enumerate().filter(|(_, (name, _))| asked(name)) {
+            let known = species::of(name);
+            if !matches!(known, Species::Beyond { .. }) {
+                hunts.push(Hunt { bug, eyes: Eyes::All, base });
+            }
+            // A decoy has no harm to see.
+            if both && matches!(known, Species::Bug { .. }) {
+                hunts.push(Hunt { bug, eyes: Eyes::Harm, base });
+            }
+        }
+    }
+    for (at, witness) in WITNESSES.iter().enumerate().filter(|(_, one)| asked(one.bug)) {
+        let bug = everything.iter().position(|(name, _)| *name == witness.bug);
+        let bug = bug.expect("a witness names a bug");
+        hunts.push(Hunt { bug, eyes: Eyes::Witness(at), base: 1 });
+    }
+    hunts
 }
 
 fn hunt_one(hunt: Hunt, mutation: Mutation, name: &str, effort: Effort) -> Catch {
-    let off = if hunt.global { Off::of(LOCAL) } else { Off::default() };
+    let off = match hunt.eyes {
+        Eyes::All => Off::default(),
+        Eyes::Harm => Off::of(LOCAL),
+        Eyes::Witness(at) => Off::of(WITNESSES[at].off),
+    };
     let (start, began) = (hunt.base * APART, usage::used_by_thread());
     let mut caught = Catch::default();
-    let seeds = if species::is_decoy(name) { effort.seeds.min(20) } else { effort.seeds };
-    while caught.seeds < seeds && usage::used_by_thread() - began < effort.limit {
-        let seed = start + caught.seeds;
-        let verdict = blind(seed, Some(mutation), off, false);
+    let most = if species::is_decoy(name) { effort.seeds.min(DECOY_WORLDS) } else { effort.seeds };
+    while caught.seeds < most && usage::used_by_thread() - began < effort.limit {
+        let verdict = blind(start + caught.seeds, Some(mutation), off, false);
         caught.seeds += 1;
         caught.simulated += verdict.tally.simulated / 1_000_000;
         if let Some(violation) = verdict.violation {
@@ -153,7 +201,8 @@ fn hunt_one(hunt: Hunt, mutation: Mutation, name: &str, effort: Effort) -> Catch
         }
     }
     caught.cpu_ms = (usage::used_by_thread() - began).as_millis() as u64;
-    if caught.property.is_some() && !hunt.global && hunt.base == 1 && !effort.shrink.is_zero() {
+    let first = hunt.eyes == Eyes::All && hunt.base == 1 && caught.property.is_some();
+    if first && !effort.shrink.is_zero() {
         caught.short = shorten(start + caught.seeds - 1, mutation, effort.shrink);
     }
     caught
@@ -161,24 +210,32 @@ fn hunt_one(hunt: Hunt, mutation: Mutation, name: &str, effort: Effort) -> Catch
 
 /// The faults and acts that are left of a failing world's trace after a while of shortening.
 fn shorten(seed: u64, mutation: Mutation, limit: Duration) -> Option<(usize, usize)> {
-    let trace: Trace = blind(seed, Some(mutation), Off::default(), true).trace?;
+    let trace = blind(seed, Some(mutation), Off::default(), true).trace?;
     let until = usage::used_by_thread() + limit;
     let short = shrink(&trace, Some(mutation), || usage::used_by_thread() < until, |_, _| {});
     Some((short.faults(), short.acts()))
 }
 
-/// Whether every bug was killed with all oracles, and no decoy flagged.
+/// Whether every bug was killed with all oracles, each oracle woken by its witness, and no harmless
+/// change flagged.
 ///
 /// # Errors
 /// Names those that are wrong.
-pub fn verdict(records: &BTreeMap<&str, Record>) -> Result<(), String> {
+pub fn verdict(bag: &Bag) -> Result<(), String> {
     let mut wrong = Vec::new();
-    for (name, record) in records {
+    for (name, record) in &bag.records {
         let kills = record.all.iter().filter(|caught| caught.property.is_some()).count();
         match species::is_decoy(name) {
             true if kills > 0 => wrong.push(format!("{name} was flagged")),
-            false if kills == 0 => wrong.push(format!("{name} survived")),
+            false if kills == 0 && !record.all.is_empty() => wrong.push(format!("{name} survived")),
             _ => {}
+        }
+    }
+    for (at, caught) in &bag.witnesses {
+        let Witness { property, bug, .. } = WITNESSES[*at];
+        if caught.property != Some(property) {
+            let first = caught.property.map_or("nothing", Property::name);
+            wrong.push(format!("{bug} broke {first}, not {}", property.name()));
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join(", ")) }

@@ -183,13 +183,13 @@ fn zoo(out: &Path, effort: Effort, only: &[String], quick: bool) -> Result<(), S
             eprintln!("{done} of {of} hunts: {name} {broke}, {seeds} worlds, {cpu_ms} ms");
         }
     };
-    let records = grade::hunt_all(effort, only, !quick, progress);
+    let bag = grade::hunt_all(effort, only, !quick, progress);
     bar.finish_and_clear();
-    print!("{}", table::rows(&records));
+    print!("{}", table::rows(&bag));
     if only.is_empty() && !quick {
-        table::write(out, &records, effort)?;
+        table::write(out, &bag, effort)?;
     }
-    grade::verdict(&records)
+    grade::verdict(&bag)
 }
 
 fn done(outcome: Result<(), String>) -> ExitCode {

@@ -109,6 +109,52 @@ const KNOWN: &[(&str, Species)] = &[
     ("SettledVotesComparedWhole", beyond("", "costs an election some time; `election`")),
 ];
 
+/// How one sees that an oracle is awake: it is the first to name a bug, once those that see the
+/// same bug no later are switched off. So each entry is an implication, too: whoever breaks the
+/// promise in this way breaks those first.
+#[derive(Clone, Copy, Debug)]
+pub struct Witness {
+    /// The promise.
+    pub property: Property,
+    /// The bug.
+    pub bug: &'static str,
+    /// What is switched off.
+    pub off: &'static [Property],
+}
+
+const fn witness(property: Property, bug: &'static str, off: &'static [Property]) -> Witness {
+    Witness { property, bug, off }
+}
+
+/// One for each promise.
+pub const WITNESSES: &[Witness] = &[
+    witness(ExactTree, "EphemeralsUnlisted", &[]),
+    witness(Writes, "CreateKeepsParentCversion", &[]),
+    witness(SessionFifo, "ReadOvertakesWrite", &[]),
+    witness(Watches, "WatchFiresAgain", &[]),
+    witness(Ephemerals, "ClosingSessionCreates", &[Writes]),
+    witness(Sessions, "ClientZxidUnchecked", &[]),
+    witness(Expiry, "RequestsDoNotTouch", &[]),
+    witness(Recovery, "ReplayStartsLate", &[]),
+    witness(Digests, "DeleteForgetsPzxid", &[]),
+    witness(Bounds, "IdleTurnSpins", &[]),
+    witness(NoPanic, "JoinerDiesOfCommits", &[]),
+    witness(Progress, "TearStopsServer", &[]),
+    witness(Client, "WatchFiresAgain", &[Watches]),
+    witness(Rot, "RotTakenForTear", &[]),
+    witness(Agreement, "AppliesProposals", &[Commitment, Durability]),
+    witness(Commitment, "MinorityIsQuorum", &[]),
+    witness(Leadership, "MinorityIsQuorum", &[Commitment]),
+    witness(Epochs, "EpochBeforeLog", &[]),
+    witness(Following, "LastAppliedClaimed", &[]),
+    witness(Acks, "AckBeforeSync", &[]),
+    witness(Durability, "AckBeforeSync", &[Acks, Commitment]),
+    witness(Order, "DiffTargetClaimed", &[]),
+    witness(Integrity, "CounterRollsOver", &[]),
+    witness(Learning, "JoinerDropsCommits", &[]),
+    witness(Votes, "TieBreakForgetsEpoch", &[]),
+];
+
 /// What is known of a change; what nobody listed is a decoy.
 pub fn of(name: &str) -> Species {
     let known = KNOWN.iter().find(|(one, _)| *one == name);
@@ -125,6 +171,16 @@ mod tests {
     use menagerie_core::zoo::Mutation;
 
     use super::*;
+
+    #[test]
+    fn each_promise_has_one_bug_that_wakes_its_oracle() {
+        for property in Property::ALL {
+            let witnesses = WITNESSES.iter().filter(|one| one.property == *property).count();
+            assert_eq!(witnesses, 1, "{}", property.name());
+        }
+        let bug = |one: &&Witness| matches!(of(one.bug), Species::Bug { .. });
+        assert_eq!(WITNESSES.iter().filter(bug).count(), WITNESSES.len());
+    }
 
     #[test]
     fn each_bug_is_known_once_and_no_decoy_is_a_bug() {

@@ -4,9 +4,9 @@
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
 
 use crate::{
-    grade::{Catch, Effort, Record, all},
+    grade::{Bag, Catch, Effort, all},
     oracle::Property,
-    species::{self, Species},
+    species::{self, Species, WITNESSES, Witness},
 };
 
 /// The marks in docs/ZOO.md: what stands between them is written by `menagerie-sim zoo`.
@@ -17,11 +17,7 @@ const END: &str = "<!-- to here -->\n";
 ///
 /// # Errors
 /// When the file cannot be read or written, or has no marks.
-pub fn write(
-    out: &Path,
-    records: &BTreeMap<&'static str, Record>,
-    effort: Effort,
-) -> Result<(), String> {
+pub fn write(out: &Path, bag: &Bag, effort: Effort) -> Result<(), String> {
     let fault = |why: String| format!("{}: {why}", out.display());
     let text = fs::read_to_string(out).map_err(|why| fault(why.to_string()))?;
     let (before, rest) = text.split_once(BEGIN).ok_or_else(|| fault("no begin mark".into()))?;
@@ -33,12 +29,16 @@ pub fn write(
          seconds of one core each.\n\n",
         limit.as_secs()
     );
-    let text = format!("{before}{BEGIN}{head}{}{END}{after}", rows(records));
+    let text = format!("{before}{BEGIN}{head}{}{END}{after}", rows(bag));
     fs::write(out, text).map_err(|why| fault(why.to_string()))
 }
 
 /// The table.
-pub fn rows(records: &BTreeMap<&'static str, Record>) -> String {
+pub fn rows(bag: &Bag) -> String {
+    bugs(bag) + &decoys(bag) + &witnesses(bag)
+}
+
+fn bugs(bag: &Bag) -> String {
     let mut table = String::from(
         "| bug | row | tier | seeds to kill (median, worst) | simulated s | CPU s (median, worst) \
          | first promise | as expected | shortened to | by harm alone: seeds | CPU s | promise |\n\
@@ -54,7 +54,7 @@ pub fn rows(records: &BTreeMap<&'static str, Record>) -> String {
             }
             Species::Decoy => continue,
         };
-        let Some(record) = records.get(name) else { continue };
+        let Some(record) = bag.records.get(name) else { continue };
         let (seeds, cpu, simulated, first) = summary(&record.all);
         let right = record.all.iter().filter_map(|caught| caught.property);
         let right = right.filter(|first| expected.contains(first)).count();
@@ -70,13 +70,33 @@ pub fn rows(records: &BTreeMap<&'static str, Record>) -> String {
         )
         .expect("a string takes all");
     }
-    table.push_str("\n| harmless change | worlds | flagged |\n|---|---|---|\n");
-    for (name, record) in records.iter().filter(|(name, _)| species::is_decoy(name)) {
+    table
+}
+
+fn decoys(bag: &Bag) -> String {
+    let mut table = String::from("\n| harmless change | worlds | flagged |\n|---|---|---|\n");
+    for (name, record) in bag.records.iter().filter(|(name, _)| species::is_decoy(name)) {
         let worlds: u64 = record.all.iter().map(|caught| caught.seeds).sum();
         let flags: Vec<&str> =
             record.all.iter().filter_map(|caught| caught.property).map(Property::name).collect();
         let flags = if flags.is_empty() { "never".to_owned() } else { flags.join(", ") };
         writeln!(table, "| {name} | {worlds} | {flags} |").expect("a string takes all");
+    }
+    table
+}
+
+fn witnesses(bag: &Bag) -> String {
+    let mut table = String::from(
+        "\n| promise | is the first to name | without | which then breaks first | worlds |\n\
+         |---|---|---|---|---|\n",
+    );
+    for (at, caught) in &bag.witnesses {
+        let Witness { property, bug, off } = WITNESSES[*at];
+        let off: Vec<&str> = off.iter().map(|property| property.name()).collect();
+        let (off, first) = (off.join(", "), caught.property.map_or("nothing", Property::name));
+        let (property, worlds) = (property.name(), caught.seeds);
+        writeln!(table, "| {property} | {bug} | {off} | {first} | {worlds} |")
+            .expect("a string takes all");
     }
     table
 }

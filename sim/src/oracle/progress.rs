@@ -2,7 +2,7 @@
 //! Once the faults are over, the servers come up, every client is connected again, and every
 //! request is answered within a bounded time; in a liveness run, those of the core.
 
-use menagerie_core::id::Zxid;
+use menagerie_core::{id::Zxid, node::Phase};
 
 use super::{Check, Property, Violation, replica::Replica};
 
@@ -10,8 +10,23 @@ use super::{Check, Property, Violation, replica::Replica};
 pub const PATIENCE: u64 = 5_000_000;
 
 /// These servers have been healthy for a while; it is `at` now.
-pub fn healed<'a>(replicas: impl Iterator<Item = &'a Replica>, at: u64) -> Check {
-    for (name, link) in replicas.flat_map(|replica| &replica.links) {
+pub fn healed<'a>(servers: impl Iterator<Item = (usize, &'a Replica)> + Clone, at: u64) -> Check {
+    for (server, replica) in servers.clone() {
+        let serves = matches!(
+            replica.phase,
+            Some(
+                Phase::Alone
+                    | Phase::Leading { established: true, .. }
+                    | Phase::Following { serving: true, .. }
+                    | Phase::Observing { serving: true, .. }
+            )
+        );
+        if !serves {
+            let what = format!("server {} does not serve: {:?}", server + 1, replica.phase);
+            return Err(Violation::new(Property::Progress, what));
+        }
+    }
+    for (name, link) in servers.flat_map(|(_, replica)| &replica.links) {
         let Some(first) = link.requests.front().filter(|_| !link.excused) else { continue };
         if at.saturating_sub(first.at) > PATIENCE {
             let what = format!(

@@ -373,7 +373,7 @@ impl World {
         if self.scenario.lasting {
             return self.judge_core(healed);
         }
-        progress::healed(self.oracles.ghost.replicas.iter(), self.now)?;
+        progress::healed(self.oracles.ghost.replicas.iter().enumerate(), self.now)?;
         if healed >= SUFFERS_AT_MOST && self.tally.acknowledged < ACKNOWLEDGED {
             return Err(progress::lags(self.tally.acknowledged, self.now - healed));
         }

@@ -27,7 +27,7 @@ use super::{
 use crate::{
     clock::Clock,
     disk::{Disk, Keep},
-    faults::Family,
+    faults::{Family, Struck},
     net::{End, Place, Side},
     oracle::{Check, Property, Violation},
     probe::Probe,
@@ -48,7 +48,7 @@ pub enum Death {
 pub struct Ambush {
     pub operations: u32,
     pub keep: Keep,
-    pub all: bool,
+    pub whom: Struck,
 }
 
 /// A server and its machine.
@@ -240,11 +240,13 @@ impl World {
             ambush.operations -= 1;
             return Ok(());
         }
-        let Ambush { keep, all, .. } = *ambush;
+        let Ambush { keep, whom, .. } = *ambush;
+        self.servers[server].ambushed = None;
         self.tally.hit(Probe::CrashInSync);
-        match all {
-            true => self.black_out(Some(keep)),
-            false => self.die(server, Death::PowerLoss(keep)),
+        match (whom, self.oracles.leader()) {
+            (Struck::All, _) => self.black_out(Some(keep)),
+            (Struck::Leader, Some(leader)) => self.die(leader, Death::PowerLoss(keep)),
+            _ => self.die(server, Death::PowerLoss(keep)),
         }
     }
 
@@ -346,9 +348,13 @@ impl World {
                 self.hears(server, link, port, &frame);
                 self.recall_frame(server, link, &frame);
                 self.oracles.arrives(server, link, &frame, at, now);
-                if self.oracles.takes_sync() {
-                    let machine = &mut self.servers[server];
-                    machine.ambushed = machine.ambush.take().or(machine.ambushed);
+                if self.oracles.takes_sync()
+                    && let Some(ambush) = self.servers[server].ambush.take()
+                {
+                    match ambush.whom {
+                        Struck::Link => self.at(at, Ev::End { link: link.0 }),
+                        _ => self.servers[server].ambushed = Some(ambush),
+                    }
                 }
                 self.note(|_| {
                     let shown = show_frame(port, &frame);

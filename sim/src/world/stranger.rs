@@ -28,7 +28,10 @@ impl World {
         }
         let mut rng = Rng::stream(chance, Subsystem::Rude, 0);
         let own = Rng::stream(chance, Subsystem::Rude, 1);
-        let member = 1 + rng.below(self.servers.len() as u64) as i64;
+        // A link of a greater id takes the place of the member's own.
+        let (low, high) = (server as u64 + 1, self.servers.len() as u64);
+        let low = if rng.one_in(3) { 1 } else { low };
+        let member = rng.between(low, high) as i64;
         let port = if kind.is_multiple_of(2) { Port::Election } else { Port::Quorum };
         let (first, later) = match port {
             Port::Election => (votes(kind / 2 % 8, member, &mut rng), Vec::new()),
@@ -51,10 +54,12 @@ fn votes(kind: u8, member: i64, rng: &mut Rng) -> Vec<u8> {
     let mut said = member.to_be_bytes().to_vec();
     match kind {
         // A member, whose notification is cut short: the length is right, the rest is missing.
-        0..=2 => framed(&random(rng)[..8], &mut said),
+        0..=3 => framed(&random(rng)[..8], &mut said),
         // A length that cannot be.
-        3 => said.extend_from_slice(&i32::MAX.to_be_bytes()),
-        4 => said.extend_from_slice(&(-2i32).to_be_bytes()),
+        4 => {
+            let length = if rng.one_in(2) { i32::MAX } else { -2 };
+            said.extend_from_slice(&length.to_be_bytes());
+        }
         // A hello that is cut short, one of a member's protocol that there is not, one of nobody.
         5 => said.truncate(rng.index(8)),
         6 => said = (-65_530i64).to_be_bytes().to_vec(),

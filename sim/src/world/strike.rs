@@ -27,6 +27,8 @@ pub enum Easing {
     CaughtUp { server: usize },
     /// A link is fast and open again.
     Link { link: u64 },
+    /// A disk is lost, now that another server has fallen behind.
+    Lose { server: usize, declared: bool, leader: Option<Keep> },
     /// A server on a failing disk that did not halt by itself gets its operator.
     Operator { server: usize },
 }
@@ -64,13 +66,13 @@ impl World {
                 Ok(())
             }
             Fault::Rot { file, place, bit } => self.rot(server, file, place, bit),
-            Fault::Wipe { declared, leader } => self.wipe(server, declared, leader),
+            Fault::Wipe { declared, leader, lag } => self.wipe(server, declared, leader, lag),
             Fault::Stranger { kind, chance } => {
                 self.meet_stranger(server, kind, chance);
                 Ok(())
             }
-            Fault::CrashInSync { keep, operations, all } => {
-                self.servers[server].ambush = Some(Ambush { operations, keep, all });
+            Fault::CrashInSync { keep, operations, whom } => {
+                self.servers[server].ambush = Some(Ambush { operations, keep, whom });
                 Ok(())
             }
             Fault::Refuse { .. }
@@ -288,6 +290,10 @@ impl World {
                     self.after(3 * SECOND, Ev::Ease(Easing::Operator { server }));
                 }
             }
+            Easing::Lose { server, declared, leader } if self.healed_at.is_none() => {
+                return self.lose_disk(server, declared, leader);
+            }
+            Easing::Lose { .. } => {}
             Easing::Operator { server } => self.servers[server].disk.heal(),
             Easing::CaughtUp { server } if self.now < self.servers[server].excused_until => {}
             Easing::CaughtUp { server } => self.oracles.expiry(server).excused_micros = 0,

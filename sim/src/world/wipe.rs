@@ -5,9 +5,10 @@
 
 use menagerie_core::{io::Dir, node::Phase};
 
-use super::{World, links::name, server::Death};
+use super::{Ev, World, links::name, server::Death, strike::Easing};
 use crate::{
     disk::{Fs, Keep},
+    net::Place,
     oracle::Check,
     probe::Probe,
 };
@@ -16,7 +17,35 @@ use crate::{
 const DECLARATION: &str = "initialize";
 
 impl World {
-    pub(super) fn wipe(&mut self, server: usize, declared: bool, leader: Option<Keep>) -> Check {
+    /// A disk is lost; some while before that, another server that votes is cut off, so that it
+    /// lacks what is committed meanwhile.
+    pub(super) fn wipe(
+        &mut self,
+        server: usize,
+        declared: bool,
+        leader: Option<Keep>,
+        lag: u64,
+    ) -> Check {
+        let (leads, count) = (self.oracles.leader(), self.servers.len());
+        let behind = (1..count).map(|step| (server + step) % count).find(|one| Some(*one) != leads);
+        let Some(behind) = behind.filter(|_| lag > 0) else {
+            return self.lose_disk(server, declared, leader);
+        };
+        for other in (0..count).filter(|other| *other != behind) {
+            let (here, there) = (Place::Server(behind), Place::Server(other));
+            self.cut(here, there, true, true, self.now + lag);
+        }
+        let easing = Easing::Lose { server, declared, leader };
+        self.after(lag - lag / 8, Ev::Ease(easing));
+        Ok(())
+    }
+
+    pub(super) fn lose_disk(
+        &mut self,
+        server: usize,
+        declared: bool,
+        leader: Option<Keep>,
+    ) -> Check {
         if let Some(before) = self.wiped.filter(|before| !self.serves_again(*before)) {
             self.note(|_| format!("{} has not recovered from its loss", name(before)));
             return Ok(());
