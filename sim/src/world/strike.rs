@@ -28,7 +28,7 @@ pub enum Easing {
     /// A link is fast and open again.
     Link { link: u64 },
     /// A disk is lost, now that another server has fallen behind.
-    Lose { server: usize, declared: bool, leader: Option<Keep> },
+    Lose { server: usize, declared: bool, leader: Option<Keep>, until: u64 },
     /// A server on a failing disk that did not halt by itself gets its operator.
     Operator { server: usize },
 }
@@ -290,8 +290,8 @@ impl World {
                     self.after(3 * SECOND, Ev::Ease(Easing::Operator { server }));
                 }
             }
-            Easing::Lose { server, declared, leader } if self.healed_at.is_none() => {
-                return self.lose_disk(server, declared, leader);
+            Easing::Lose { server, declared, leader, until } if self.healed_at.is_none() => {
+                return self.lose_disk(server, declared, leader, until);
             }
             Easing::Lose { .. } => {}
             Easing::Operator { server } => self.servers[server].disk.heal(),

@@ -16,6 +16,11 @@ use crate::{
 /// The file by which an operator says that a history begins here.
 const DECLARATION: &str = "initialize";
 
+/// How long the moment at which a disk may be lost is waited for, in microseconds, and how long
+/// from one look to the next.
+const AWAITED: u64 = 50_000;
+const AGAIN: u64 = 1_000;
+
 impl World {
     /// A disk is lost; some while before that, another server that votes is cut off, so that it
     /// lacks what is committed meanwhile.
@@ -29,28 +34,36 @@ impl World {
         let (leads, count) = (self.oracles.leader(), self.servers.len());
         let behind = (1..count).map(|step| (server + step) % count).find(|one| Some(*one) != leads);
         let Some(behind) = behind.filter(|_| lag > 0) else {
-            return self.lose_disk(server, declared, leader);
+            return self.lose_disk(server, declared, leader, self.now + AWAITED);
         };
         for other in (0..count).filter(|other| *other != behind) {
             let (here, there) = (Place::Server(behind), Place::Server(other));
             self.cut(here, there, true, true, self.now + lag);
         }
-        let easing = Easing::Lose { server, declared, leader };
-        self.after(lag - lag / 8, Ev::Ease(easing));
+        let easing = Easing::Lose { server, declared, leader, until: self.now + lag };
+        self.after(lag / 2, Ev::Ease(easing));
         Ok(())
     }
 
+    /// A disk is lost, as soon as that may be, but no later than `until`.
     pub(super) fn lose_disk(
         &mut self,
         server: usize,
         declared: bool,
         leader: Option<Keep>,
+        until: u64,
     ) -> Check {
         if let Some(before) = self.wiped.filter(|before| !self.serves_again(*before)) {
             self.note(|_| format!("{} has not recovered from its loss", name(before)));
             return Ok(());
         }
-        if self.servers[server].rotten.is_some() || !self.oracles.may_be_wiped(server) {
+        if self.servers[server].rotten.is_some() {
+            return Ok(());
+        }
+        if !self.oracles.may_be_wiped(server) {
+            if self.now < until {
+                self.after(AGAIN, Ev::Ease(Easing::Lose { server, declared, leader, until }));
+            }
             return Ok(());
         }
         let leads = self.oracles.leader();
