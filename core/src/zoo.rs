@@ -184,8 +184,6 @@ mutations! {
         LearnersServedBackwards,
         /// Little is on its way to a learner at once.
         SmallWindow,
-        /// Every learner gets a whole tree.
-        TreesForAll,
         /// A learner acknowledges only the newest of what became durable together.
         AcksTogether,
         /// A batch of the log is synced twice.

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use menagerie_core::{
-    config::{Role, ServerConfig, StaticConfig, Surroundings},
+    config::{EPOCH_LENGTH, Role, ServerConfig, StaticConfig, Surroundings},
     id::ServerId,
     quorum::Quorum,
 };
@@ -144,6 +144,7 @@ pub fn draw_ensemble(rng: &mut Rng, servers: Option<u32>) -> Vec<Knob> {
     let tick = *rng.pick(&[200, 500, 1_000]);
     // A client that tries one server after the other needs time for each.
     let timeout = (tick * rng.between(3, 8) as u32).max((voters + observers) * 400);
+    let epoch_length = *rng.pick(&[u32::MAX, u32::MAX, u32::MAX, 1_000]);
     vec![
         Knob::TickMs(tick),
         Knob::TimeoutMs(timeout),
@@ -155,9 +156,10 @@ pub fn draw_ensemble(rng: &mut Rng, servers: Option<u32>) -> Vec<Knob> {
         Knob::DiffCache(*rng.pick(&[2, 10, 500])),
         Knob::SnapCount(*rng.pick(&[3, 10, 100, 100_000])),
         Knob::Apart(*rng.pick(&[0, 0, 3_000, 20_000])),
-        Knob::Lasting(rng.one_in(4)),
+        // An epoch that ends by itself would be taken for one that nobody can lead.
+        Knob::Lasting(epoch_length == u32::MAX && rng.one_in(4)),
         Knob::Down(*rng.pick(&[700_000, 700_000, 3_000_000, 8_000_000])),
-        Knob::EpochLength(*rng.pick(&[u32::MAX, u32::MAX, u32::MAX, 1_000])),
+        Knob::EpochLength(epoch_length),
     ]
 }
 
@@ -249,6 +251,17 @@ impl Scenario {
     /// A tick, in milliseconds.
     pub fn tick_ms(&self) -> u64 {
         u64::from(self.servers[0].tick_time_ms)
+    }
+
+    /// How long an election may take that comes because an epoch's numbers are used up, in
+    /// microseconds; 0 if none comes.
+    pub fn elects_for(&self) -> u64 {
+        match &self.servers[0].role {
+            Role::Member(member) if self.servers[0].storage.epoch_length < EPOCH_LENGTH => {
+                u64::from(member.init_limit.get()) * self.tick_ms() * 1_000
+            }
+            _ => 0,
+        }
     }
 
     /// How much farther than on one network two machines are from each other, in microseconds.

@@ -631,9 +631,7 @@ impl<Z: Zoo> Leader<Z> {
     /// Begins to bring a learner up to date.
     fn mend(&mut self, link: LinkId, last: Zxid, disk: Option<DiskLog>, fx: &mut Effects) {
         let old = self.peers[&link].old;
-        let whole = self.config.whole
-            || old && !self.history.suits_3_4(last)
-            || self.zoo.has(Mutation::TreesForAll);
+        let whole = self.config.whole || old && !self.history.suits_3_4(last);
         let (leads, elected_with) = (self.epoch, self.elected.0);
         let standing = Standing { last, whole, leads, elected_with, disk };
         let remedy = self.history.remedy(&standing);

@@ -533,7 +533,8 @@ impl<Z: Zoo> Learner<Z> {
 
     fn ack_epoch(&mut self, again: bool, now: Instant, fx: &mut Effects) {
         let last = self.history.last();
-        if self.footing.accepted != self.epoch || self.footing.durable < last {
+        let logged = self.footing.durable >= last || self.zoo.has(Mutation::DiffTargetClaimed);
+        if self.footing.accepted != self.epoch || !logged {
             return;
         }
         let current = (!again).then_some(self.footing.current.cast_signed());

@@ -4,14 +4,32 @@
 
 use menagerie_core::{id::Zxid, node::Phase};
 
-use super::{Check, Property, Violation, replica::Replica};
+use super::{Check, Property, Violation, ghost::Ghost, replica::Replica};
 
 /// How long a request may wait in a healthy world, in microseconds.
 pub const PATIENCE: u64 = 5_000_000;
 
 /// These servers have been healthy for a while; it is `at` now.
-pub fn healed<'a>(servers: impl Iterator<Item = (usize, &'a Replica)> + Clone, at: u64) -> Check {
-    for (server, replica) in servers.clone() {
+pub fn healed<'a>(replicas: impl Iterator<Item = &'a Replica>, at: u64) -> Check {
+    for (name, link) in replicas.flat_map(|replica| &replica.links) {
+        let Some(first) = link.requests.front().filter(|_| !link.excused) else { continue };
+        if at.saturating_sub(first.at) > PATIENCE {
+            let what = format!(
+                "link {} of session {} waits since {} us for its answer to {:?}",
+                name.0,
+                Zxid(first.session),
+                first.at,
+                first.request(),
+            );
+            return Err(Violation::new(Property::Progress, what));
+        }
+    }
+    Ok(())
+}
+
+/// The world has been healthy for a while, and no epoch ends by itself: every server has its part.
+pub fn all_serve(ghost: &Ghost) -> Check {
+    for (server, replica) in ghost.replicas.iter().enumerate() {
         let serves = matches!(
             replica.phase,
             Some(
@@ -23,19 +41,6 @@ pub fn healed<'a>(servers: impl Iterator<Item = (usize, &'a Replica)> + Clone, a
         );
         if !serves {
             let what = format!("server {} does not serve: {:?}", server + 1, replica.phase);
-            return Err(Violation::new(Property::Progress, what));
-        }
-    }
-    for (name, link) in servers.flat_map(|(_, replica)| &replica.links) {
-        let Some(first) = link.requests.front().filter(|_| !link.excused) else { continue };
-        if at.saturating_sub(first.at) > PATIENCE {
-            let what = format!(
-                "link {} of session {} waits since {} us for its answer to {:?}",
-                name.0,
-                Zxid(first.session),
-                first.at,
-                first.request(),
-            );
             return Err(Violation::new(Property::Progress, what));
         }
     }

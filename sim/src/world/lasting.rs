@@ -94,7 +94,7 @@ impl World {
     pub(super) fn judge_core(&self, healed: u64) -> Check {
         let core = self.core();
         let replicas = &self.oracles.ghost.replicas;
-        progress::healed(core.iter().map(|server| (*server, &replicas[*server])), self.now)?;
+        progress::healed(core.iter().map(|server| &replicas[*server]), self.now)?;
         let phases: Vec<_> =
             core.iter().map(|server| (server + 1, replicas[*server].phase)).collect();
         let leaders: Vec<i64> = phases
