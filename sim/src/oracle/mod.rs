@@ -24,10 +24,12 @@ pub mod integrity;
 pub mod leadership;
 pub mod learning;
 pub mod log;
+mod loss;
 pub mod off;
 pub mod order;
 pub mod progress;
 mod promise;
+pub mod property;
 pub mod recovery;
 pub mod replica;
 pub mod sessions;
@@ -35,7 +37,7 @@ pub mod votes;
 pub mod watches;
 pub mod writes;
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use menagerie_core::{
     event::Event,
@@ -49,7 +51,6 @@ use menagerie_core::{
     time::Now,
     txn::Txn,
     zab::wire::kind,
-    zoo::Sound,
 };
 
 use self::{
@@ -60,118 +61,16 @@ use self::{
     leadership::Leaders,
     replica::{Connect, Link, Replica},
 };
-pub use self::{cutter::Cutter, off::Off};
+pub use self::{
+    cutter::Cutter,
+    off::Off,
+    property::{Check, Property, Violation},
+};
 use crate::{
-    model::{Id, Model, Znode},
+    model::{Id, Znode},
     probe::Probe,
-    readable::readable,
     scenario::Scenario,
 };
-
-macro_rules! properties {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// A promise.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Property {
-            $($(#[$doc])* $name,)*
-        }
-
-        impl Property {
-            /// All promises.
-            pub const ALL: &'static [Property] = &[$(Property::$name,)*];
-
-            /// Its name, as traces and tables have it.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Property::$name => stringify!($name),)*
-                }
-            }
-        }
-    };
-}
-
-properties! {
-    /// Replies equal the model's.
-    ExactTree,
-    /// Each write happens exactly once, and as it must.
-    Writes,
-    /// Replies come in order.
-    SessionFifo,
-    /// Watches tell once, in order, in time.
-    Watches,
-    /// Ephemerals live as long as their sessions.
-    Ephemerals,
-    /// Sessions open and resume as they must.
-    Sessions,
-    /// Sessions expire neither too soon nor too late.
-    Expiry,
-    /// What was told survives.
-    Recovery,
-    /// Logged digests are right.
-    Digests,
-    /// Turns and queues are bounded.
-    Bounds,
-    /// The core never panics.
-    NoPanic,
-    /// Everything goes on once the faults are over.
-    Progress,
-    /// What a client's machine promises its user.
-    Client,
-    /// Rot stops the server by name, and is never served.
-    Rot,
-    /// All servers' histories are one.
-    Agreement,
-    /// What is shown is on a quorum of disks.
-    Commitment,
-    /// An epoch has one leader, who holds everything.
-    Leadership,
-    /// Promises of epochs are kept.
-    Epochs,
-    /// Learners hold what their leader holds.
-    Following,
-    /// What is acknowledged is durable.
-    Acks,
-    /// What is told is durable where it is told.
-    Durability,
-    /// Logs ascend, and have no gaps within an epoch.
-    Order,
-    /// What is logged was proposed by a leader of its epoch.
-    Integrity,
-    /// Learners take all that they are told.
-    Learning,
-    /// Within a round votes only get better.
-    Votes,
-}
-
-/// A promise that was broken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Which one.
-    pub property: Property,
-    /// How.
-    pub what: String,
-}
-
-impl Violation {
-    /// A broken promise.
-    pub fn new(property: Property, what: String) -> Violation {
-        Violation { property, what }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut what = readable(&self.what);
-        if let Some((end, _)) = what.char_indices().nth(3_000) {
-            what.truncate(end);
-            what.push_str("...");
-        }
-        write!(f, "{} is broken: {what}", self.property.name())
-    }
-}
-
-/// The verdict on one step.
-pub type Check = Result<(), Violation>;
 
 /// How a user and password prove an identity: what the server must make of it.
 pub type Proof = (&'static [u8], Id);
@@ -400,33 +299,6 @@ impl Oracles {
     /// Whether the frame that was just told of begins to bring its server up to date.
     pub fn takes_sync(&mut self) -> bool {
         std::mem::take(&mut self.syncs)
-    }
-
-    /// A server's disk is lost: an empty one takes its place.
-    pub fn wiped(&mut self, server: usize) {
-        let mut model = Model::fresh();
-        model.enforces_quotas = self.ghost.model.enforces_quotas;
-        self.ghost.replicas[server] = Replica::fresh(self.tick / 1_000, model);
-    }
-
-    /// Whether a server's disk may be lost: what is durable there was shown, so no word of it is
-    /// under way; the voters that lack some of it are no quorum without it; and a quorum without it
-    /// has made every promise that it made.
-    pub fn may_be_wiped(&self, server: usize) -> bool {
-        let ghost = &self.ghost;
-        let replica = &ghost.replicas[server];
-        let last = replica.upto(replica.durable).last().copied().unwrap_or(0);
-        if ghost.is_alone() || last > ghost.committed.last().copied().unwrap_or(0) {
-            return false;
-        }
-        let others = |voter: ServerId| {
-            let at = usize::try_from(voter.0 - 1).ok().filter(|at| *at != server);
-            at.and_then(|at| ghost.replicas.get(at))
-        };
-        let lacks = |other: &Replica| last > 0 && !other.holds_durably(last);
-        let promised = |other: &Replica| other.promised.accepted() >= replica.promised.accepted();
-        !ghost.quorum.holds(Sound, |voter| others(voter).is_some_and(lacks))
-            && ghost.quorum.holds(Sound, |voter| others(voter).is_some_and(promised))
     }
 
     /// A server is about to handle a frame of its leader's or a learner's, if it is one.

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A lost disk: when the protocol promises that nothing goes with it.
+
+use menagerie_core::{id::ServerId, zoo::Sound};
+
+use super::{Oracles, replica::Replica};
+use crate::model::Model;
+
+impl Oracles {
+    /// A server's disk is lost: an empty one takes its place.
+    pub fn wiped(&mut self, server: usize) {
+        let mut model = Model::fresh();
+        model.enforces_quotas = self.ghost.model.enforces_quotas;
+        self.ghost.replicas[server] = Replica::fresh(self.tick / 1_000, model);
+    }
+
+    /// Whether a server's disk may be lost: what is durable there was shown, so no word of it is
+    /// under way; the voters that lack some of it are no quorum without it; and a quorum without it
+    /// has made every promise that it made.
+    pub fn may_be_wiped(&self, server: usize) -> bool {
+        let ghost = &self.ghost;
+        let replica = &ghost.replicas[server];
+        let last = replica.upto(replica.durable).last().copied().unwrap_or(0);
+        if ghost.is_alone() || last > ghost.committed.last().copied().unwrap_or(0) {
+            return false;
+        }
+        let others = |voter: ServerId| {
+            let at = usize::try_from(voter.0 - 1).ok().filter(|at| *at != server);
+            at.and_then(|at| ghost.replicas.get(at))
+        };
+        let lacks = |other: &Replica| last > 0 && !other.holds_durably(last);
+        let promised = |other: &Replica| other.promised.accepted() >= replica.promised.accepted();
+        !ghost.quorum.holds(Sound, |voter| others(voter).is_some_and(lacks))
+            && ghost.quorum.holds(Sound, |voter| others(voter).is_some_and(promised))
+    }
+}
