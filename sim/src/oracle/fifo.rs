@@ -11,7 +11,7 @@ use menagerie_core::{
     proto::{OpCode, ReplyHeader, XID_PING},
 };
 
-use super::{Property, Violation, asked::Arrived, replica::Link};
+use super::{Off, Property, Violation, asked::Arrived, replica::Link};
 
 /// Whether the replies to an operation stand outside the order.
 pub fn is_aside(op: i32) -> bool {
@@ -24,6 +24,7 @@ pub fn answered(
     name: LinkId,
     header: &ReplyHeader,
     alone: bool,
+    off: Off,
 ) -> Result<Arc<Arrived>, Violation> {
     // A ping is answered under the pings' xid, whatever it came under.
     let ping = OpCode::Ping.code();
@@ -45,7 +46,9 @@ pub fn answered(
     };
     let sync = arrived.op == OpCode::Sync.code() && header.err == 0;
     let known = if alone || sync || arrived.is_write() { arrived.told } else { link.shown };
-    if header.zxid.0 < known && header.zxid.0 >= 0 && arrived.op != OpCode::Auth.code() {
+    let looked_at = !off.has(Property::SessionFifo);
+    if looked_at && header.zxid.0 < known && header.zxid.0 >= 0 && arrived.op != OpCode::Auth.code()
+    {
         let (known, got) = (Zxid(known), header.zxid);
         return broken(format!("link {}: a reply at {got} after someone saw {known}", name.0));
     }

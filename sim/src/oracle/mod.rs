@@ -488,8 +488,9 @@ impl Oracles {
         at: u64,
     ) -> Check {
         let alone = self.ghost.replicas[server].phase == Some(Phase::Alone);
+        let off = self.ghost.off;
         let link = self.link(server, name).expect("the link is there");
-        let arrived = fifo::answered(link, name, header, alone)?;
+        let arrived = fifo::answered(link, name, header, alone, off)?;
         self.replies.push(Replied {
             op: arrived.op,
             err: header.err,
