@@ -113,7 +113,8 @@ mutations! {
         DeleteForgetsPzxid,
         /// A sequential name counts the applied children of its parent, not the prepared ones.
         SequenceIgnoresPending,
-        /// A version is compared with the applied znode's, not the prepared one's: updates get lost.
+        /// A version is compared with the applied znode's, not the prepared one's: updates get
+        /// lost.
         VersionIgnoresPending,
         /// A znode may be deleted while a child of it is prepared.
         DeleteIgnoresPendingChild,
@@ -129,7 +130,8 @@ mutations! {
         CreateKeepsParentCversion,
         /// Half of the voters count as a quorum.
         MinorityIsQuorum,
-        /// Equal zxids are ordered by id whatever their epochs, so two votes can each beat the other.
+        /// Equal zxids are ordered by id whatever their epochs, so two votes can each beat the
+        /// other.
         TieBreakForgetsEpoch,
         /// An empty server votes for those that hold data, as if it had nothing to lose.
         EmptyServerVotes,
