@@ -16,10 +16,10 @@ use menagerie_core::zoo::Mutation;
 
 use crate::{
     campaign::blind,
-    usage,
     oracle::{Off, Property, off::LOCAL},
     shrink::shrink,
     species::{self, Species, WITNESSES, Witness},
+    usage,
 };
 
 /// Seeds between two bases.
