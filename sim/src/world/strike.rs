@@ -50,6 +50,10 @@ impl World {
         if !matches!(family, Family::Kill | Family::PowerLoss) {
             self.tally.fault(family);
         }
+        self.befall(server, fault)
+    }
+
+    fn befall(&mut self, server: usize, fault: Fault) -> Check {
         match fault {
             Fault::Reset { .. }
             | Fault::CutToServer { .. }
