@@ -15,9 +15,10 @@ impl Oracles {
     }
 
     /// Whether a server's disk may be lost: what is durable there was shown, so no word of it is
-    /// under way; the voters that lack some of it are no quorum without it; and a quorum without it
-    /// has made every promise that it made.
-    pub fn may_be_wiped(&self, server: usize) -> bool {
+    /// under way; the voters that lack some of it are no quorum, with the server itself if its new
+    /// disk is `declared` to begin a history, so that it votes; and a quorum without it has made
+    /// every promise that it made.
+    pub fn may_be_wiped(&self, server: usize, declared: bool) -> bool {
         let ghost = &self.ghost;
         let replica = &ghost.replicas[server];
         let last = replica.upto(replica.durable).last().copied().unwrap_or(0);
@@ -30,7 +31,8 @@ impl Oracles {
         };
         let lacks = |other: &Replica| last > 0 && !other.holds_durably(last);
         let promised = |other: &Replica| other.promised.accepted() >= replica.promised.accepted();
-        !ghost.quorum.holds(Sound, |voter| others(voter).is_some_and(lacks))
+        let itself = |voter: ServerId| declared && voter.0 - 1 == server as i64;
+        !ghost.quorum.holds(Sound, |voter| itself(voter) || others(voter).is_some_and(lacks))
             && ghost.quorum.holds(Sound, |voter| others(voter).is_some_and(promised))
     }
 }

@@ -53,8 +53,12 @@ impl World {
         CONVERGES + CONVERGES_TICKS * self.scenario.tick_ms() * 1_000
     }
 
-    /// Everything has healed; draws a core, and what lasts outside.
+    /// Everything has healed; draws a core, and what lasts outside: nothing, while a server whose
+    /// disk was lost needs the others, which may be more than a core has.
     pub(super) fn faults_last(&mut self) -> Check {
+        if self.recovers_from_loss().is_some() {
+            return Ok(());
+        }
         let mut rng = Rng::stream(self.seed, Subsystem::Health, LASTING);
         self.outside = draw(self.servers.len(), &self.oracles.ghost.quorum, &mut rng);
         for (server, fate) in self.outside.clone() {

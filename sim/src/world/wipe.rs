@@ -53,14 +53,14 @@ impl World {
         leader: Option<Keep>,
         until: u64,
     ) -> Check {
-        if let Some(before) = self.wiped.filter(|before| !self.serves_again(*before)) {
+        if let Some(before) = self.recovers_from_loss() {
             self.note(|_| format!("{} has not recovered from its loss", name(before)));
             return Ok(());
         }
         if self.servers[server].rotten.is_some() {
             return Ok(());
         }
-        if !self.oracles.may_be_wiped(server) {
+        if !self.oracles.may_be_wiped(server, declared) {
             if self.now < until {
                 self.after(AGAIN, Ev::Ease(Easing::Lose { server, declared, leader, until }));
             }
@@ -85,6 +85,11 @@ impl World {
             (Some(keep), Some(leads)) if leads != server => self.die(leads, Death::PowerLoss(keep)),
             _ => Ok(()),
         }
+    }
+
+    /// The server whose disk was lost, as long as it does not serve again.
+    pub(super) fn recovers_from_loss(&mut self) -> Option<usize> {
+        self.wiped.filter(|server| !self.serves_again(*server))
     }
 
     /// Whether a server holds everything once more.
