@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::*;
 use crate::{
     io::Dir,
-    log::{Name, SIGNATURE},
+    log::{Name, SIGNATURE, append_log_header, append_record},
     store::{
         Install,
         recovery::tests::{CONFIG, Run, V39, disk, entry, recover, snapshot_of, with},
@@ -319,6 +319,24 @@ fn a_survey_measures_the_logs_that_a_learner_lacks() {
     bench.archive.factor = None;
     bench.survey(1, 0);
     assert_eq!(bench.told(), News::Survey(None), "no log is to be read");
+}
+
+#[test]
+fn a_log_that_begins_in_a_later_epoch_is_whole_from_the_tree_that_it_follows() {
+    let mut log = Vec::new();
+    append_log_header(&mut log);
+    (1..=3).for_each(|n| append_record(&mut log, &entry(epoch(1, n))));
+    let mut disk = TestDisk::new();
+    disk.put(Dir::Snap, "snapshot.5", &snapshot_of(&mut written(), 5));
+    disk.put(Dir::Log, "log.100000001", &log);
+    let mut bench = Bench::new(recover(disk));
+    // A learner that had more of the epoch before: it is cut to what both have, and needs no tree.
+    bench.survey(1, 7);
+    let News::Survey(Some(span)) = bench.told() else { panic!("there is a log") };
+    assert_eq!((span.first, span.most), (Zxid(5), u64::MAX));
+    bench.fetch_log(1, 7, epoch(1, 3));
+    let News::Log(entries) = bench.told() else { panic!("it was asked for") };
+    assert_eq!((bench.after, entries[0].0, entries.len()), (5, epoch(1, 1), 3));
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub struct Proposed {
 pub struct Ghost {
     /// The servers.
     pub replicas: Vec<Replica>,
+    /// One that begins with an empty disk.
+    pub empty: Replica,
     /// Which of them may decide.
     pub quorum: Quorum,
     /// The transactions that were logged anywhere, with how many requests had arrived by then.
@@ -95,8 +97,10 @@ impl Ghost {
             model.show_members(members);
         }
         model.enforces_quotas = enforces_quotas;
+        let empty = Replica::fresh(tick_ms, model.clone());
         Ghost {
-            replicas: vec![Replica::fresh(tick_ms, model.clone()); servers],
+            replicas: vec![empty.clone(); servers],
+            empty,
             quorum,
             history: BTreeMap::new(),
             committed: Vec::new(),

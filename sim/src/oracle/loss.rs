@@ -4,14 +4,11 @@
 use menagerie_core::{id::ServerId, zoo::Sound};
 
 use super::{Oracles, replica::Replica};
-use crate::model::Model;
 
 impl Oracles {
     /// A server's disk is lost: an empty one takes its place.
     pub fn wiped(&mut self, server: usize) {
-        let mut model = Model::fresh();
-        model.enforces_quotas = self.ghost.model.enforces_quotas;
-        self.ghost.replicas[server] = Replica::fresh(self.tick / 1_000, model);
+        self.ghost.replicas[server] = self.ghost.empty.clone();
     }
 
     /// Whether a server's disk may be lost: what is durable there was shown, so no word of it is

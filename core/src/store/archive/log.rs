@@ -28,15 +28,15 @@ use crate::{
 pub(super) struct Survey {
     last: Zxid,
     logs: Option<Vec<(Zxid, u64)>>,
-    /// The newest snapshot, and its length.
-    snapshot: (Zxid, u64),
+    /// The snapshots, and their lengths.
+    snapshots: Vec<(Zxid, u64)>,
 }
 
 impl Survey {
     /// The question, and its first operation.
     pub(super) fn start(last: Zxid) -> (Survey, FileOp) {
         let list = FileOp::List { dir: Dir::Log, make: false };
-        (Survey { last, logs: None, snapshot: (Zxid::ZERO, 0) }, list)
+        (Survey { last, logs: None, snapshots: Vec::new() }, list)
     }
 
     /// What is listed; gives back the next operation, or none after the last.
@@ -50,7 +50,7 @@ impl Survey {
             Name::Snapshot(zxid, Packing::Plain) => Some((zxid, entry.len)),
             _ => None,
         };
-        self.snapshot = names.iter().filter_map(plain).max().unwrap_or_default();
+        self.snapshots = names.iter().filter_map(plain).collect();
         None
     }
 
@@ -58,9 +58,12 @@ impl Survey {
     pub(super) fn span(&self, base: Zxid, factor: Option<u32>) -> Option<LogSpan> {
         let logs = from(self.logs.as_ref()?, base);
         let (oldest, _) = *logs.first()?;
-        let first = if oldest <= base.next() { base } else { oldest };
+        // As long as the tree is there that the log was replayed on, no log behind it was removed,
+        // even if its first transaction is of a later epoch.
+        let is_whole = self.snapshots.iter().any(|(snapshot, _)| *snapshot == base);
+        let first = if oldest <= base.next() || is_whole { base } else { oldest };
         let bytes = from(logs, self.last).iter().map(|(_, len)| len).sum();
-        let (newest, len) = self.snapshot;
+        let (newest, len) = self.snapshots.iter().max().copied().unwrap_or_default();
         // Where the newest tree is older, as much of the log would have to follow it.
         let most = match newest <= self.last {
             true => u64::MAX,
