@@ -126,9 +126,9 @@ fn path<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
 fn concerns(notice: &Notice, class: Class, path: &[u8]) -> bool {
     use NoticeKind as K;
     let here = notice.path == path;
-    // The empty path is no name of the root: nothing is below it.
+    // The empty path is no name of the root: nothing is below it, and it is below nothing.
     let within = || !path.is_empty() && notice.path.starts_with(&[path, b"/"].concat());
-    let below = here || path == b"/" || within();
+    let below = here || path == b"/" && !notice.path.is_empty() || within();
     match (class, notice.kind) {
         (Class::Data | Class::Exist, K::Created | K::DataChanged | K::Deleted)
         | (Class::Child, K::ChildrenChanged | K::Deleted)
