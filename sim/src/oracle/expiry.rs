@@ -128,7 +128,7 @@ impl Expiry {
         }
     }
 
-    /// A new process came up with these sessions, or a new leader; each has its whole timeout again.
+    /// A new process came up with these sessions, or a new leader: each has its whole timeout.
     pub fn restarted(&mut self, sessions: &BTreeMap<i64, i32>, now: Instant) {
         self.lives.clear();
         self.excused_micros = 0;
