@@ -119,8 +119,8 @@ impl Bag {
     }
 }
 
-/// Hunts everything that `wanted` names, or all, by harm alone, too, if `both`; `progress` hears of
-/// each hunt's end, how many there were and how many there are.
+/// Hunts everything that `wanted` names, or all; by harm alone and with witnesses, too, if `both`.
+/// `progress` hears of each hunt's end, how many there were and how many there are.
 pub fn hunt_all(
     effort: Effort,
     wanted: &[String],
@@ -174,7 +174,8 @@ fn hunts(
             }
         }
     }
-    for (at, witness) in WITNESSES.iter().enumerate().filter(|(_, one)| asked(one.bug)) {
+    let witnesses = WITNESSES.iter().enumerate().filter(|(_, one)| both && asked(one.bug));
+    for (at, witness) in witnesses {
         let bug = everything.iter().position(|(name, _)| *name == witness.bug);
         let bug = bug.expect("a witness names a bug");
         hunts.push(Hunt { bug, eyes: Eyes::Witness(at), base: 1 });
@@ -227,7 +228,9 @@ pub fn verdict(bag: &Bag) -> Result<(), String> {
         let kills = record.all.iter().filter(|caught| caught.property.is_some()).count();
         match species::is_decoy(name) {
             true if kills > 0 => wrong.push(format!("{name} was flagged")),
-            false if kills == 0 && !record.all.is_empty() => wrong.push(format!("{name} survived")),
+            false if kills == 0 && !record.all.is_empty() && !species::is_rare(name) => {
+                wrong.push(format!("{name} survived"));
+            }
             _ => {}
         }
     }

@@ -131,6 +131,9 @@ enum Command {
     },
 }
 
+/// The most processor time, in seconds, for a hunt of `zoo --quick`.
+const QUICK_LIMIT: u64 = 20;
+
 fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run {
@@ -162,6 +165,7 @@ fn main() -> ExitCode {
         Command::Shrink { file, out, tries } => shorten(&file, out, tries),
         Command::Zoo { out, seeds, limit, bases, shrink, jobs, only, quick } => {
             let (shrink, bases) = if quick { (0, 1) } else { (shrink, bases) };
+            let limit = if quick { limit.min(QUICK_LIMIT) } else { limit };
             let jobs = jobs.unwrap_or_else(processors) as usize;
             let (limit, shrink) = (Duration::from_secs(limit), Duration::from_secs(shrink));
             done(zoo(&out, Effort { bases, seeds, limit, shrink, jobs }, &only, quick))

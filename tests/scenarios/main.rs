@@ -82,7 +82,6 @@ const BRED: &[(&str, Mutation, bool)] = &[
     ("z02-epoch-before-the-log", Mutation::EpochBeforeLog, true),
     ("z04-no-common-past", Mutation::DiffWithoutCommonPast, true),
     ("z05-an-epoch-is-led-once", Mutation::EpochSaidBeforeSync, true),
-    ("z05-an-epoch-is-led-once", Mutation::EpochReused, true),
     ("z13-votes-have-one-order", Mutation::TieBreakForgetsEpoch, true),
     ("empty-vote", Mutation::EmptyServerVotes, true),
     ("trunc-and-diff", Mutation::DiffWithoutCommonPast, true),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! An epoch has one leader at most, in the whole run, and whoever leads holds everything that
-//! anybody was ever shown.
+//! An epoch has one leader at most, in the whole run, and whoever leads holds everything of earlier
+//! epochs that anybody was ever shown. One that hears late that it leads may be deposed by then.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ impl Leaders {
 
 fn complete(ghost: &Ghost, server: usize, epoch: u32) -> Check {
     let log = &ghost.replicas[server].log;
-    let lacks = |zxid: &&i64| log.binary_search(zxid).is_err();
+    let lacks = |zxid: &&i64| Zxid(**zxid).epoch() < epoch && log.binary_search(zxid).is_err();
     let Some(lost) = ghost.committed.iter().find(lacks) else { return Ok(()) };
     let (server, lost) = (server + 1, Zxid(*lost));
     broken(format!("server {server} leads epoch {epoch} without {lost}, which was committed"))
