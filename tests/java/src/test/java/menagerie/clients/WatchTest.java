@@ -119,6 +119,8 @@ class WatchTest extends ClientTest {
         other.create(root + "/e", null, OPEN, CreateMode.EPHEMERAL);
         Events node = Events.ofNodes();
         Events parent = Events.ofNodes();
+        // The two may talk to different servers.
+        zk.sync(root);
         zk.exists(root + "/e", node);
         zk.getChildren(root, parent);
         other.close();
