@@ -12,7 +12,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
@@ -25,6 +27,7 @@ final class Server implements AutoCloseable {
     static final int TICK_MILLIS = 250;
     /** The digest of super:test. */
     private static final String SUPER = "super:D/InIHSb7yEEbrWz8b9l71RjZJU=";
+    private static final Set<Integer> TAKEN = new HashSet<>();
     private static Server shared;
 
     private final List<Member> members = new ArrayList<>();
@@ -203,10 +206,16 @@ final class Server implements AutoCloseable {
         }
     }
 
-    /** Below the ephemeral range: a client that dials a stopped server cannot meet itself. */
-    private static int freePort() {
+    /**
+     * Below the ephemeral range: a client that dials a stopped server cannot meet itself. None is
+     * given twice.
+     */
+    private static synchronized int freePort() {
         while (true) {
             int port = ThreadLocalRandom.current().nextInt(12000, 30000);
+            if (!TAKEN.add(port)) {
+                continue;
+            }
             try (ServerSocket probe = new ServerSocket()) {
                 probe.bind(new InetSocketAddress("127.0.0.1", port));
                 return port;
