@@ -352,19 +352,19 @@ def rotten(ensemble, chance):
 def cut_off(ensemble, chance):
     """One server from all others, both ways."""
     ways = ways_of(ensemble, one_of(ensemble, chance))
-    cut(ensemble, chance, ways + [way[::-1] for way in ways])
+    sever(ensemble, chance, ways + [way[::-1] for way in ways])
 
 
 def cut_one_way(ensemble, chance):
     """Nobody hears one server, or it hears nobody."""
     ways = ways_of(ensemble, one_of(ensemble, chance))
-    cut(ensemble, chance, ways if chance.random() < 0.5 else [way[::-1] for way in ways])
+    sever(ensemble, chance, ways if chance.random() < 0.5 else [way[::-1] for way in ways])
 
 
 def cut_between(ensemble, chance):
     """Two servers, who both hear the others."""
     one, other = chance.sample(ensemble.running, 2)
-    cut(ensemble, chance, [(one, other), (other, one)])
+    sever(ensemble, chance, [(one, other), (other, one)])
 
 
 def slowed(ensemble, chance):
@@ -383,7 +383,7 @@ def ways_of(ensemble, number):
     return [(number, other) for other in ensemble.members if other != number]
 
 
-def cut(ensemble, chance, ways):
+def sever(ensemble, chance, ways):
     ensemble.network.cut(ways)
     time.sleep(chance.uniform(0, 12))
     ensemble.network.heal(reset=chance.random() < 0.5)
