@@ -167,9 +167,10 @@ class Ensemble:
 
     def start(self, *numbers, among=None, **settings):
         """Starts servers that know of these others, or of all."""
-        only = among and {f"server.{number}": self[number].line for number in among}
+        among = among or self.members
         for number in numbers:
             member = self[number]
+            lines = self.lines[number]
             peer = {"peerType": "observer"} if member.observes else {}
             member.server = Server(
                 member.command,
@@ -181,7 +182,7 @@ class Ensemble:
                 snapCount=5000,
                 **peer,
                 **settings,
-                **(only or self.lines[number]),
+                **{f"server.{other}": lines[f"server.{other}"] for other in among},
             )
 
     def settled(self, *numbers):

@@ -209,7 +209,8 @@ class Mixed:
                 ensemble.settled()
                 # Whoever is on a server that is to lead loses its link; the leader answers first.
                 client = connect(ensemble.host(2))
-                joining = f"server.3={ensemble[3].line};{ensemble.host(3)}"
+                line = ensemble.lines[3]["server.3"]
+                joining = f"server.3={line};{ensemble.host(3)}"
                 client.reconfig(joining=joining, leaving=None, new_members=None)
                 self.members(ensemble, {1, 2, 3})
                 write(ensemble, 1, 20)
