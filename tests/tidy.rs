@@ -54,8 +54,8 @@ const DIRECTIONS: Directions = &[
     (
         "node",
         &[
-            "config", "election", "event", "hash", "id", "io", "log", "quorum", "serve", "store",
-            "time", "txn", "zab", "zoo",
+            "config", "election", "event", "frame", "hash", "id", "io", "log", "quorum", "serve",
+            "store", "time", "txn", "zab", "zoo",
         ],
     ),
 ];

@@ -6,11 +6,9 @@ use std::collections::VecDeque;
 
 use menagerie_core::{
     config::ServerConfig,
-    election::ElectionFramer,
-    frame::ClientFramer,
     id::LinkId,
     io::{Frame, Port},
-    zab::QuorumFramer,
+    node::Framer,
 };
 
 use crate::rng::Rng;
@@ -151,46 +149,14 @@ impl Side {
     }
 }
 
-/// Cuts what arrives at a server into frames, as the driver does.
-#[derive(Clone)]
-enum Framer {
-    Client(ClientFramer),
-    Election(ElectionFramer),
-    Quorum(Box<QuorumFramer>),
-}
-
-impl Framer {
-    fn of(port: Port, reader: Side, config: &ServerConfig) -> Framer {
-        let limit = config.requests.max_buffer;
-        let stored = limit + config.requests.max_buffer_extra;
-        match (port, reader) {
-            (Port::Client, _) => Framer::Client(ClientFramer::new(limit)),
-            (Port::Election, Side::Dialler) => Framer::Election(ElectionFramer::dialled()),
-            (Port::Election, Side::Acceptor) => Framer::Election(ElectionFramer::accepted()),
-            (Port::Quorum, Side::Dialler) => {
-                Framer::Quorum(Box::new(QuorumFramer::of_leader(stored)))
-            }
-            (Port::Quorum, Side::Acceptor) => {
-                Framer::Quorum(Box::new(QuorumFramer::of_learner(stored)))
-            }
-        }
-    }
-
-    fn push(&mut self, bytes: &[u8], deliver: impl FnMut(Frame<'_>)) {
-        match self {
-            Framer::Client(framer) => framer.push(bytes, deliver),
-            Framer::Election(framer) => framer.push(bytes, deliver),
-            Framer::Quorum(framer) => framer.push(bytes, deliver),
-        }
-    }
-
-    fn held(&self) -> usize {
-        match self {
-            Framer::Client(framer) => framer.held(),
-            Framer::Election(framer) => framer.held(),
-            Framer::Quorum(framer) => framer.held(),
-        }
-    }
+/// What cuts the bytes that arrive at an end into frames, as beside a real socket.
+fn framer(port: Port, reader: Side, config: &ServerConfig) -> Framer {
+    let limit = config.requests.max_buffer;
+    let limit = match port {
+        Port::Client | Port::Election => limit,
+        Port::Quorum => limit + config.requests.max_buffer_extra,
+    };
+    Framer::new(port, reader == Side::Dialler, limit)
 }
 
 /// One direction of a link: from where its sender's bytes leave to where they are read.
@@ -217,7 +183,7 @@ impl Way {
             window: WINDOW,
             unread: VecDeque::new(),
             paused: false,
-            framer: Framer::of(port, reader, config),
+            framer: framer(port, reader, config),
         }
     }
 

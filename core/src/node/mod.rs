@@ -23,6 +23,7 @@
 //! What a member of an ensemble is from moment to moment is drawn in `member`.
 
 mod body;
+mod framer;
 mod member;
 mod opening;
 mod purges;
@@ -33,6 +34,7 @@ use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::net::SocketAddr;
 
 use body::Sitter;
+pub use framer::Framer;
 use member::Member;
 use opening::Opening;
 use purges::Purges;

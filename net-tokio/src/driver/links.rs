@@ -13,11 +13,9 @@ use std::{
 };
 
 use menagerie_core::{
-    election::ElectionFramer,
-    frame::ClientFramer,
     id::{DialId, LinkId},
-    io::{Frame, Input, Port},
-    zab::QuorumFramer,
+    io::{Input, Port},
+    node::Framer,
 };
 use tokio::{
     io::{AsyncRead, ReadBuf},
@@ -122,34 +120,6 @@ impl Link {
     }
 }
 
-/// The framing machine of a link.
-enum Framer {
-    Client(ClientFramer),
-    Election(ElectionFramer),
-    Quorum(Box<QuorumFramer>),
-}
-
-impl Framer {
-    fn of(driver: &Driver, port: Port, dialled: bool) -> Framer {
-        let limit = driver.max_packet;
-        match (port, dialled) {
-            (Port::Client, _) => Framer::Client(ClientFramer::new(limit)),
-            (Port::Election, true) => Framer::Election(ElectionFramer::dialled()),
-            (Port::Election, false) => Framer::Election(ElectionFramer::accepted()),
-            (Port::Quorum, true) => Framer::Quorum(Box::new(QuorumFramer::of_leader(limit))),
-            (Port::Quorum, false) => Framer::Quorum(Box::new(QuorumFramer::of_learner(limit))),
-        }
-    }
-
-    fn push(&mut self, bytes: &[u8], deliver: impl FnMut(Frame<'_>)) {
-        match self {
-            Framer::Client(framer) => framer.push(bytes, deliver),
-            Framer::Election(framer) => framer.push(bytes, deliver),
-            Framer::Quorum(framer) => framer.push(bytes, deliver),
-        }
-    }
-}
-
 /// What the core asked to be dialled.
 pub struct Call {
     pub dial: DialId,
@@ -227,7 +197,7 @@ pub fn start(
     driver.links.borrow_mut().insert(id, link.clone());
     // One socket takes both families of addresses, and an IPv4 peer is one all the same.
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let framer = Framer::of(driver, port, dialled.is_some());
+    let framer = Framer::new(port, dialled.is_some(), driver.max_packet);
     driver.input(driver.now(), Input::LinkUp { link: id, port, peer, dialled });
     driver.want_flush();
     spawn_local(serve(driver.clone(), link, incoming, framer));
