@@ -5,7 +5,7 @@ ensemble moved over and back.
     mixed.py OURS JAVA [PART...]
 
 OURS and JAVA are commands that take the path of a zoo.cfg. The parts, all by default: leads joins
-observers sessions kills moves reconfigures.
+syncs observers sessions kills moves reconfigures.
 """
 
 import collections
@@ -18,7 +18,7 @@ import time
 
 from exchange import change, populate
 from load import Watcher, Writer, connect, cut, disconnect
-from members import Ensemble, Failed, await_that
+from members import PATIENCE, Ensemble, Failed, await_that
 from network import Network
 
 # By what one side tells in which way a learner was brought up to date.
@@ -27,6 +27,7 @@ WAYS = {
     "TRUNC": ("Sending TRUNC", "Truncating log to get in sync", "what follows was never committed"),
     "SNAP": ("Sending SNAP", "Sending snapshot last zxid", "Getting a snapshot from leader"),
 }
+PARTS = ("leads", "joins", "syncs", "observers", "sessions", "kills", "moves", "reconfigures")
 # Faults in each ensemble of the storm.
 STORM = 50
 # What servers log of being asked who they are.
@@ -119,6 +120,30 @@ class Mixed:
         count = ensemble.compare()
         told = f"{way} ({come.__name__})"
         self.step(f"{names[0]} joins {names[1]} by {told}: {count} znodes are the same on all")
+
+    def syncs(self):
+        """Java's followers wait for answers to writes and syncs in the order in which they sent
+        them up, whoever asked; one out of turn, and no client of theirs is answered any more."""
+        for leader, other in self.pairs():
+            with self.ensemble(other, leader, leader) as ensemble:
+                self.led_by(ensemble, 3)
+                clients = [connect(ensemble.host(1)) for _ in range(6)]
+                clients[0].create("/mine", b"")
+                asked = [
+                    ask
+                    for n in range(100)
+                    for client in clients
+                    for ask in (client.sync_async("/mine"), client.set_async("/mine", str(n).encode()))
+                ]
+                for ask in asked:
+                    ask.get(timeout=PATIENCE)
+                for client in clients:
+                    disconnect(client)
+                ensemble.compare()
+                self.step(
+                    f"{self.name(leader)} leads: {len(asked)} writes and syncs of {len(clients)} "
+                    f"clients at {self.name(other)} were answered"
+                )
 
     def sessions(self):
         """Sessions that move between makes, end, and expire; watches on every server."""
@@ -488,7 +513,7 @@ def main():
     logging.getLogger("kazoo").setLevel(logging.CRITICAL)
     ours, java, *parts = sys.argv[1:]
     mixed = Mixed(ours, java)
-    for part in parts or ("leads", "joins", "observers", "sessions", "kills", "moves", "reconfigures"):
+    for part in parts or PARTS:
         getattr(mixed, part)()
     mixed.step(f"passed with {java}")
 

@@ -80,6 +80,11 @@ impl<Z: Zoo> Server<Z> {
         self.reconfigured.take()
     }
 
+    /// What was ordered last.
+    pub fn proposed(&self) -> Zxid {
+        self.proposed
+    }
+
     /// The proposals after `zxid`, oldest first, as they go to learners: the log's entries.
     pub fn proposals_after(&self, zxid: Zxid) -> impl Iterator<Item = (Zxid, &[u8])> {
         self.replica.pending.after(zxid)

@@ -31,16 +31,11 @@
 //! Two servers may come to propose the same epoch. A learner promises itself once: one that had
 //! accepted the epoch before says so in its ACKEPOCH, and does not count.
 //!
-//! What is applied, and how the members change, stands in `commit`.
-//!
-//! # The promise of sync
-//!
-//! A sync is answered when all that was proposed before it is committed, and a quorum has answered
-//! a PING that was sent after it arrived. Whoever answers a PING has accepted no later epoch, so no
-//! later leader had a quorum when the sync began: a read behind it sees every write that was
-//! acknowledged before. Java's leader asks nobody, and may have been deposed.
+//! What is applied, and how the members change, stands in `commit`; what a sync promises, in
+//! `syncs`.
 
 mod commit;
+mod syncs;
 
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -327,12 +322,6 @@ impl<Z: Zoo> Leader<Z> {
         }
     }
 
-    /// A client of this server's wants a sync; answered by [`LeaderOrder::SyncAnswered`].
-    pub fn sync(&mut self) {
-        let sync = self.new_sync();
-        self.syncs.push_back(sync);
-    }
-
     /// Time passed.
     pub fn on_time(&mut self, now: Instant, fx: &mut Effects, orders: &mut Orders<'_>) {
         let (half, full) = self.half;
@@ -466,12 +455,10 @@ impl<Z: Zoo> Leader<Z> {
                 }
             }
             (FromLearner::Request(request), Stage::Live) => {
-                if request.op == OpCode::Sync.code() {
-                    let sync = self.new_sync();
-                    self.peers.get_mut(&link).expect("it spoke").syncs.push_back(sync);
-                } else {
-                    orders.push(LeaderOrder::Request { link, request });
-                }
+                orders.push(match request.op == OpCode::Sync.code() {
+                    true => LeaderOrder::Sync { link },
+                    false => LeaderOrder::Request { link, request },
+                });
             }
             (FromLearner::Revalidate { session, timeout_ms }, Stage::Live) => {
                 orders.push(LeaderOrder::Revalidate { link, session, timeout_ms });
@@ -648,42 +635,6 @@ impl<Z: Zoo> Leader<Z> {
             return peers.iter_mut().rev().for_each(pull);
         }
         peers.iter_mut().for_each(&mut pull);
-    }
-
-    /// What a sync that arrives now waits for; the end of the turn asks whether a quorum follows.
-    fn new_sync(&mut self) -> (Zxid, u64) {
-        if self.zoo.has(Mutation::SyncAsksNobody) {
-            return (self.history.last(), 0);
-        }
-        self.ping = true;
-        (self.history.last(), self.round + 1)
-    }
-
-    fn answer_syncs(&mut self, fx: &mut Effects, orders: &mut Orders<'_>) {
-        let committed = self.history.committed();
-        while let Some(&(zxid, round)) = self.syncs.front()
-            && zxid <= committed
-            && self.is_followed(round)
-        {
-            self.syncs.pop_front();
-            orders.push(LeaderOrder::SyncAnswered);
-        }
-        let links: Vec<LinkId> = self.peers.keys().copied().collect();
-        for link in links {
-            while let Some(&(zxid, round)) = self.peers[&link].syncs.front()
-                && self.peers[&link].knows(zxid)
-                && self.is_followed(round)
-            {
-                let peer = self.peers.get_mut(&link).expect("it is one of ours");
-                peer.syncs.pop_front();
-                peer.say(link, &FromLeader::Sync, fx);
-            }
-        }
-    }
-
-    /// Whether a quorum has answered a PING.
-    fn is_followed(&self, round: u64) -> bool {
-        self.is_quorum(true, |peer| peer.stage == Stage::Live && peer.ponged >= round)
     }
 }
 

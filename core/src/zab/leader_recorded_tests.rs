@@ -63,6 +63,7 @@ impl Replay {
                 let (zxid, bytes) = self.tree.clone();
                 leader.on_tree(link, zxid, &bytes, true, now, fx);
             }
+            LeaderOrder::Sync { link } => leader.sync_of(link, leader.last()),
             LeaderOrder::Gone { why, .. } => panic!("{why}"),
             _ => return,
         }

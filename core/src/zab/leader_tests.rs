@@ -31,6 +31,7 @@ const EPOCH: u32 = 5;
 const NOTHING: [&str; 0] = [];
 const A: LinkId = LinkId(2);
 const B: LinkId = LinkId(3);
+const O: LinkId = LinkId(9);
 
 fn z(epoch: u32, counter: u32) -> Zxid {
     Zxid::new(epoch, counter)
@@ -91,6 +92,13 @@ impl<Z: Zoo> Rig<Z> {
         let mut orders = Vec::new();
         let now = Instant::from_millis(self.ms);
         act(&mut self.leader, now, &mut self.fx, &mut orders);
+        orders.retain(|order| match *order {
+            LeaderOrder::Sync { link } => {
+                self.leader.sync_of(link, self.leader.last());
+                false
+            }
+            _ => true,
+        });
         self.leader.flush(now, &mut self.fx, &mut orders);
         if orders.iter().any(|order| matches!(order, LeaderOrder::Lead { .. })) {
             self.leader.serve(now, &mut self.fx);
@@ -368,9 +376,9 @@ fn an_observer_is_informed_and_has_no_say() {
     let mut rig = Rig::new(Sound);
     rig.leading();
     rig.propose(z(EPOCH, 1));
-    let words = rig.join(LinkId(9), z(4, 2), true);
+    let words = rig.join(O, z(4, 2), true);
     assert_eq!(words, ["9: DIFF 0x400000002", "9: NEWLEADER 0x500000000"]);
-    rig.ack(LinkId(9), z(EPOCH, 0));
+    rig.ack(O, z(EPOCH, 0));
     rig.durable(z(EPOCH, 1));
     assert_eq!(
         rig.ack(A, z(EPOCH, 1)),
@@ -401,6 +409,45 @@ fn a_sync_is_answered_by_a_quorum_that_follows_behind_what_was_under_way() {
     let mut rig = Rig::new(SyncAsksNobody);
     rig.leading();
     assert_eq!(rig.sync(A), ["2: SYNC"]);
+}
+
+#[test]
+fn a_sync_keeps_its_place_among_the_commits() {
+    let mut rig = Rig::new(Sound);
+    rig.leading();
+    rig.join(O, z(4, 2), true);
+    rig.ack(O, z(EPOCH, 0));
+    rig.propose(z(EPOCH, 1));
+    rig.durable(z(EPOCH, 1));
+    rig.ack(A, z(EPOCH, 1));
+    // Of the same turn, and ordered before each sync but not proposed yet.
+    let place = rig.act(|leader, _, _, _| {
+        leader.sync_of(A, z(EPOCH, 2));
+        leader.sync_of(O, z(EPOCH, 2));
+        leader.propose(z(EPOCH, 2), Arc::new(entry(z(EPOCH, 2))));
+    });
+    assert_eq!(place[0], "2: PROPOSAL 0x500000002");
+    rig.pong(A);
+    assert_eq!(rig.pong(A), NOTHING, "what comes before is not committed");
+    rig.propose(z(EPOCH, 3));
+    rig.durable(z(EPOCH, 3));
+    let words = rig.ack(A, z(EPOCH, 3));
+    let to = |link: &str| words.iter().filter(|w| w.starts_with(link)).cloned().collect::<Vec<_>>();
+    assert_eq!(to("2:"), ["2: COMMIT 0x500000002", "2: SYNC", "2: COMMIT 0x500000003"]);
+    assert_eq!(to("9:"), ["9: INFORM 0x500000002", "9: SYNC", "9: INFORM 0x500000003"]);
+}
+
+#[test]
+fn a_later_commit_answers_a_sync_as_well_as_pings_do() {
+    let mut rig = Rig::new(Sound);
+    rig.leading();
+    assert_eq!(rig.sync(A), ["2: PING 0x500000000"]);
+    rig.propose(z(EPOCH, 1));
+    rig.durable(z(EPOCH, 1));
+    assert_eq!(
+        rig.ack(A, z(EPOCH, 1)),
+        ["commit to 0x500000001", "2: SYNC", "2: COMMIT 0x500000001"]
+    );
 }
 
 #[test]

@@ -162,6 +162,11 @@ pub enum LeaderOrder<'a> {
         /// The request.
         request: ForwardedRequest<'a>,
     },
+    /// Say with [`Leader::sync_of`] what was ordered before a client's sync.
+    Sync {
+        /// The learner that forwards it.
+        link: LinkId,
+    },
     /// Say with [`Leader::revalidated`] whether a session lives, and may go on over a learner.
     Revalidate {
         /// The learner.

@@ -91,7 +91,8 @@ pub(super) struct Peer {
     /// The last PING sent, and the last one answered.
     pub pinged: u64,
     pub ponged: u64,
-    /// Syncs to answer: when it was told of that transaction, and a quorum answered that PING.
+    /// Syncs to answer: when it was told of that transaction, and a quorum answered that PING or
+    /// has what comes next.
     pub syncs: VecDeque<(Zxid, u64)>,
 }
 
@@ -300,6 +301,7 @@ impl Peer {
             false => history.committed(),
         };
         if !matches!(self.stage, Stage::Catching { .. }) && next <= self.sent && next <= committed {
+            self.answer_syncs_before(next, link, fx);
             self.told = next;
             let designated = source.designated(next);
             self.say(link, &FromLeader::Commit { zxid: next, designated }, fx);
@@ -335,6 +337,7 @@ impl Peer {
             self.say(link, &FromLeader::Proposal { zxid, entry }, fx);
             self.say(link, &FromLeader::Commit { zxid, designated: None }, fx);
         } else if self.observer {
+            self.answer_syncs_before(zxid, link, fx);
             self.told = zxid;
             let designated = source.designated(zxid);
             self.say(link, &FromLeader::Inform { zxid, entry, designated }, fx);
@@ -386,8 +389,8 @@ impl Peer {
         self.owed[0].filter(|_| self.stage == Stage::Live).map(|(_, since)| since)
     }
 
-    /// Whether it was told of a transaction.
+    /// Whether it was told of a transaction of the epoch that it lives in, or of its beginning.
     pub fn knows(&self, zxid: Zxid) -> bool {
-        self.told >= zxid
+        zxid.counter() == 0 || self.told >= zxid
     }
 }

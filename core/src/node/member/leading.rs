@@ -298,6 +298,7 @@ impl<Z: Zoo> Member<Z> {
                     });
                 }
             }
+            LeaderOrder::Sync { link } => leading.leader.sync_of(link, server.proposed()),
             LeaderOrder::Revalidate { link, session, timeout_ms } => {
                 let valid = server.revalidate(link, session, timeout_ms, now, fx);
                 leading.leader.revalidated(link, session, valid, fx);
