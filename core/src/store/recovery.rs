@@ -243,7 +243,9 @@ impl<Z: Zoo> Recovery<Z> {
             (What::SnapNames, FileOutput::Names(names)) => self.snap_names = names.to_vec(),
             (What::LogNames, FileOutput::Names(names)) => self.listed(names, ids, fx),
             (What::Mark, FileOutput::Bytes(bytes)) => {
-                self.mark = Mark::decode(bytes);
+                if let Some(mark) = Mark::decode(bytes) {
+                    self.keep_mark(mark, ids, fx);
+                }
                 self.next_snapshot(ids, fx);
             }
             (What::SnapshotOpen, FileOutput::Length(len)) => {
@@ -461,7 +463,7 @@ impl<Z: Zoo> Recovery<Z> {
     }
 
     fn end_log(&mut self, end: LogEnd, ids: &mut Ids, fx: &mut Effects) {
-        let (name, file, offset) = (log_name(end.log), self.source.file, end.offset);
+        let (name, offset) = (log_name(end.log), end.offset);
         self.disregard();
         let mut verdict = end.judge(self.mark);
         if matches!(verdict, Verdict::Rot(_)) && self.zoo.has(Mutation::RotTakenForTear) {
@@ -479,7 +481,7 @@ impl<Z: Zoo> Recovery<Z> {
             Verdict::Whole => {}
         }
         if verdict == Verdict::Cut && !self.zoo.has(Mutation::TearNotCut) {
-            self.order(What::Repair, FileOp::Truncate { file, len: offset }, ids, fx);
+            self.source.len = offset;
         }
         if verdict == Verdict::Remove {
             self.close(ids, fx);
@@ -504,13 +506,16 @@ impl<Z: Zoo> Recovery<Z> {
     /// A process that died leaves behind what reads show and the disk does not have. It is about to
     /// be told, so it must survive the power from here on (D8). Where a sync failed before, another
     /// one would do nothing and report success: what was never known to be synced is written once
-    /// more, so that there is something to sync.
+    /// more, so that there is something to sync. So is where the file ends, which is a cut here, or
+    /// may have been one whose sync failed.
     fn keep_log(&mut self, ids: &mut Ids, fx: &mut Effects) {
         let (file, Range { start: offset, end }) = (self.source.file, self.again.clone());
         if offset < end {
             let len = (end - offset).min(u64::from(PIECE)) as u32;
             return self.order(What::Tail, FileOp::Read { file, offset, len }, ids, fx);
         }
+        let len = self.source.len;
+        self.order(What::Repair, FileOp::Truncate { file, len }, ids, fx);
         if !self.zoo.has(Mutation::RecoveredNotSynced) {
             self.order(What::Repair, FileOp::Sync { file }, ids, fx);
         }

@@ -161,6 +161,7 @@ impl TestDisk {
         let result = if self.dead.contains(&lane) {
             Err(error(FileErrorKind::NotRun, "not run"))
         } else if failing {
+            self.drop_dirty(&what);
             Err(error(FileErrorKind::Full, "No space left on device"))
         } else {
             self.run(lane, what)
@@ -169,6 +170,19 @@ impl TestDisk {
             self.dead.insert(lane);
         }
         Some(Completion { op, result })
+    }
+
+    /// What a failed sync was to write, reads go on seeing, and no later one will write.
+    fn drop_dirty(&mut self, what: &FileOp) {
+        if let FileOp::Sync { file } = what {
+            self.inodes[self.open[file]].unsynced.clear();
+        }
+    }
+
+    /// The disk as the next process on the same system finds it.
+    pub(crate) fn restarted(&self) -> TestDisk {
+        let TestDisk { inodes, names, synced_names, unsynced_names, .. } = self.clone();
+        TestDisk { inodes, names, synced_names, unsynced_names, ..TestDisk::new() }
     }
 
     fn run(&mut self, lane: LaneId, what: FileOp) -> Result<Output, FileError> {

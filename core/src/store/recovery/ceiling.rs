@@ -49,7 +49,7 @@ impl<Z: Zoo> Recovery<Z> {
     /// The log at hand goes beyond the ceiling with the record at `offset`.
     pub(super) fn end_at_ceiling(&mut self, offset: u64, ids: &mut Ids, fx: &mut Effects) {
         let log = self.logs.pop_front().expect("a log is being read");
-        let (name, file) = (log_name(log), self.source.file);
+        let name = log_name(log);
         if let Some(next) = self.logs.front() {
             let how = words::overlap(&log_name(*next));
             return self.stop(words::rot(&name, offset, self.seen, &how), fx);
@@ -61,7 +61,7 @@ impl<Z: Zoo> Recovery<Z> {
         self.forget_synced(ids, fx);
         self.remove_beyond(ids, fx);
         if !self.zoo.has(Mutation::CutLeavesTail) {
-            self.order(What::Repair, FileOp::Truncate { file, len: offset }, ids, fx);
+            self.source.len = offset;
         }
         self.keep_log(ids, fx);
     }
@@ -77,6 +77,17 @@ impl<Z: Zoo> Recovery<Z> {
             fx.event(Event::Note { level: Level::Info, text: words::removed_beyond(&name) });
             self.order(What::Repair, FileOp::Unlink { dir: Dir::Log, name }, ids, fx);
             self.order(What::Repair, FileOp::SyncDir { dir: Dir::Log }, ids, fx);
+        }
+    }
+
+    /// Takes the mark that was read. What a start that failed wrote of it may be in the system's
+    /// cache alone, and what was done since relies on it: so it is written once more (D8). A slot
+    /// that says something else changes, and the other one stays what it is.
+    pub(super) fn keep_mark(&mut self, mark: Mark, ids: &mut Ids, fx: &mut Effects) {
+        if self.config.locked || self.zoo.has(Mutation::RecoveredNotRewritten) {
+            self.mark = Some(mark);
+        } else {
+            self.write_mark(mark, ids, fx);
         }
     }
 

@@ -117,6 +117,38 @@ fn whatever_a_crash_leaves_is_a_beginning_that_reaches_the_ceiling() {
 }
 
 #[test]
+fn what_a_start_finds_after_any_failure_survives_the_power() {
+    let (mut old, mut new) = (0, 0);
+    for upto in [0, 2, 5, 9, second(2), second(4)] {
+        let whole = written().again(upto, |_| {}).disk;
+        let first = whole.done - whole.log.len();
+        let changes = |line: &String| {
+            ["write", "truncate", "unlink", "sync"].iter().any(|verb| line.starts_with(verb))
+        };
+        for k in (0..whole.log.len()).filter(|k| changes(&whole.log[*k])).map(|k| first + k) {
+            let mut run = written();
+            run.disk.fail_at = Some(k);
+            let failed = run.again(upto, |_| {}).disk;
+            let mut run = recover(failed.restarted());
+            let zxid = run.zxid();
+            let at = format!("up to {upto:x}, operation {k} failed: {zxid:x}");
+            assert!((upto..=second(5)).contains(&zxid), "{at}");
+            let later = recover(run.disk.crash(|| false));
+            assert_eq!((later.zxid(), later.warnings()), (zxid, vec![]), "{at}");
+            // The leader says it once more, and goes on with its epoch.
+            run = run.again(upto, |_| {});
+            run.log([(3 << 32) + 1], &[]);
+            let later = recover(run.disk.crash(|| false));
+            assert_eq!((later.zxid(), nodes(&later)), ((3 << 32) + 1, count(upto) + 1), "{at}");
+            assert!(later.warnings().is_empty(), "{at}: {:?}", later.warnings());
+            old += u32::from(zxid > upto);
+            new += u32::from(zxid == upto);
+        }
+    }
+    assert!(old > 20 && new > 20, "{old} {new}");
+}
+
+#[test]
 fn each_step_is_durable_before_the_next() {
     let run = written().again(5, |_| {});
     let log = &run.disk.log;
@@ -124,7 +156,7 @@ fn each_step_is_durable_before_the_next() {
         let found = log.iter().position(|line| line.starts_with(what));
         found.unwrap_or_else(|| panic!("{what}: {log:?}"))
     };
-    let last = log.iter().position(|line| line.starts_with("truncate")).expect("it cuts");
+    let last = log.iter().rposition(|line| line.starts_with("truncate")).expect("it cuts");
     let steps = &log[at("write")..=last + 1];
     let mark = &steps[2]["sync ".len()..];
     let source = &steps[10]["sync ".len()..];
