@@ -629,6 +629,11 @@ impl Oracles {
 
     /// A healed world ends: every session that is open is alive.
     pub fn at_end(&self, at: u64) -> Check {
+        // While nobody leads, nothing expires; the next leader gives everybody time again. Whether
+        // somebody ought to lead by now is for Progress to say.
+        if !self.ghost.is_alone() && self.leader().is_none() {
+            return Ok(());
+        }
         let open = self.ghost.model.sessions.keys().copied();
         let open = open.filter(|session| !self.ghost.closing.contains(session));
         self.ghost.off.pardon(self.signs.at_end(open, self.tick, at))

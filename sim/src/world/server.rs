@@ -36,6 +36,9 @@ use crate::{
     zoo::Mutant,
 };
 
+/// Within this time an operator starts a server once all faults are over, in microseconds.
+const AT_ONCE: u64 = SECOND / 2;
+
 /// How a process ends that did not mean to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Death {
@@ -609,7 +612,17 @@ impl World {
         self.oracles.crashed(server);
         self.sights[server] = Sight::default();
         self.server_is_gone(server, silent)?;
+        // Once all faults are over, nobody lets a server lie.
+        let wait = if self.healed_at.is_some() { wait.min(AT_ONCE) } else { wait };
         self.after(wait, Ev::Start { server, life });
         Ok(())
+    }
+
+    /// Whoever is down starts at once.
+    pub(super) fn start_all(&mut self) {
+        for server in 0..self.servers.len() {
+            let life = self.servers[server].life + 1;
+            self.after(AT_ONCE, Ev::Start { server, life });
+        }
     }
 }

@@ -325,6 +325,7 @@ impl World {
             (machine.doomed, machine.refuses_until) = (None, 0);
             (machine.ambush, machine.ambushed) = (None, None);
         }
+        self.start_all();
         self.cuts.clear();
         if !self.scenario.lasting {
             // Elections and what froze come to rest first.
