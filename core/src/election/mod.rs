@@ -42,7 +42,8 @@
 //!   changes, and Java peers count its vote nowhere else either.
 //! - Once it has heard of any voter with data it knows that this is no first start. From then on it
 //!   says zxid -1, which since 3.6 means "neither votes nor may be voted for", and joins as soon as
-//!   a quorum of others has settled.
+//!   a quorum of others has settled. It promises itself to no epoch before it has been brought up
+//!   to date (`zab::learner`): an epoch on its disk would have it vote after its next start.
 //! - It votes for nobody who took part in an epoch, either: one that holds nothing may have missed
 //!   what this server acknowledged in that epoch, and lost. Nor does it wait because of one: when a
 //!   first start was cut short after one server wrote its epoch, the others repeat it.
@@ -150,6 +151,8 @@ pub struct Election<Z: Zoo = Sound> {
     lookers: BTreeSet<ServerId>,
     /// Whether a voter with data has been heard of.
     met_data: bool,
+    /// Whether the leader that was decided on looks for one itself.
+    deserted: bool,
     heard: Option<HeardConfig>,
 }
 
@@ -192,6 +195,7 @@ impl<Z: Zoo> Election<Z> {
             mode: Mode::Idle,
             lookers: BTreeSet::new(),
             met_data: false,
+            deserted: false,
             heard: None,
         }
     }
@@ -232,6 +236,7 @@ impl<Z: Zoo> Election<Z> {
     /// Looks for a leader, with what is durable here now. Ends whatever was decided before.
     pub fn look(&mut self, now: Instant, standing: Standing, fx: &mut Effects) {
         let round = self.round().saturating_add(1);
+        self.deserted = false;
         let (quorums, met_data) = (&self.quorums, self.met_data);
         let ballot = Ballot::new(self.zoo, self.me, quorums, now, round, standing, met_data);
         self.tell(fx, format!("looking for a leader in round {round}, for {}", ballot.vote));
@@ -293,6 +298,18 @@ impl<Z: Zoo> Election<Z> {
     /// Whether `link` is an election link that is up.
     pub fn owns(&self, link: LinkId) -> bool {
         self.links.owns(link)
+    }
+
+    /// Whether the leader that was decided on was heard to look for one in a later round: the
+    /// decision came from words that were old. A leader that steps down is settled for as long as
+    /// its log is on the way to the disk, and tells so whoever asks.
+    pub fn is_deserted(&self) -> bool {
+        self.deserted
+    }
+
+    /// Whether a voter with data has been heard of.
+    pub fn met_data(&self) -> bool {
+        self.met_data
     }
 
     /// What has been decided, unless this server looks for a leader.
@@ -405,8 +422,13 @@ impl<Z: Zoo> Election<Z> {
         let asks = i_vote && heard.state == PeerState::Looking;
         match &mut self.mode {
             Mode::Idle => {}
-            Mode::Settled { .. } if asks => self.links.owe(from),
-            Mode::Settled { .. } => {}
+            Mode::Settled { vote, round, .. } => {
+                let looks = heard.state == PeerState::Looking && heard.round > *round;
+                self.deserted |= vote.leader == from && looks;
+                if asks {
+                    self.links.owe(from);
+                }
+            }
             // It wants to know whom to observe, and hears of no vote in a round before its own.
             Mode::Looking { ballot, .. } if !it_votes => {
                 if asks && heard.round <= ballot.round {

@@ -300,6 +300,31 @@ fn the_newest_configuration_heard_is_kept() {
     }
 }
 
+#[test]
+fn a_leader_that_looks_in_a_later_round_deserts_who_decided_on_it() {
+    let (mut election, mut fx) = (election(1, "0"), Effects::new());
+    let standing = Standing::History { zxid: Zxid(4), epoch: 1 };
+    election.look(Instant::ZERO, standing, &mut fx);
+    let link = LinkId(1);
+    linked(&mut election, link, 3, &mut fx);
+    let mut looks = |election: &mut Election, round| {
+        let vote = Vote { leader: ServerId(3), zxid: Zxid(5), epoch: 1 };
+        let mut bytes = Vec::new();
+        Notification { state: PeerState::Looking, vote, round, form: Form::V40(1) }
+            .encode(&mut bytes);
+        let frame = Frame::Packet(&bytes);
+        election.handle(Instant::from_millis(1), Input::Frame { link, frame }, &mut fx);
+        election.handle(Instant::from_millis(500), Input::Time, &mut fx)
+    };
+    assert_eq!(looks(&mut election, 1), Some(Decision::Following(ServerId(3))));
+    looks(&mut election, 1);
+    assert!(!election.is_deserted(), "it has not heard yet that it is elected");
+    looks(&mut election, 2);
+    assert!(election.is_deserted());
+    election.look(Instant::from_millis(500), standing, &mut Effects::new());
+    assert!(!election.is_deserted());
+}
+
 /// A peer that does not read is owed one message, whatever happens meanwhile.
 #[test]
 fn a_peer_that_does_not_read_is_sent_one_message() {

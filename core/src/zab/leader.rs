@@ -31,10 +31,15 @@
 //! Two servers may come to propose the same epoch. A learner promises itself once: one that had
 //! accepted the epoch before says so in its ACKEPOCH, and does not count.
 //!
-//! What is applied, and how the members change, stands in `commit`; what a sync promises, in
-//! `syncs`.
+//! A member that accepted a later epoch, of a leader that never came to be, can follow no leader of
+//! this one. So whoever hears of it gives up this epoch, and begins the next one above that: Java's
+//! leader goes on, and the member dials it in vain until somebody else is elected.
+//!
+//! How learners are greeted stands in `greet`; what is applied, and how the members change, in
+//! `commit`; what a sync promises, in `syncs`.
 
 mod commit;
+mod greet;
 mod syncs;
 
 use alloc::{
@@ -53,7 +58,7 @@ use super::{
     learner::Footing,
     orders::LeaderOrder,
     peer::{Peer, Source, Stage},
-    wire::{FromLeader, FromLearner, LearnerInfo, PROTOCOL, QuorumPacket},
+    wire::{FromLeader, FromLearner, QuorumPacket},
 };
 use crate::{
     id::{LinkId, ServerId, SessionId, Zxid},
@@ -74,6 +79,8 @@ pub struct LeaderConfig {
     pub quorums: Quorums,
     /// All members, observers among them: an epoch that one of them accepted is over.
     pub members: BTreeSet<ServerId>,
+    /// The highest epoch that a member was heard to have accepted, when this server led before.
+    pub heard: u32,
     /// The version of the newest configuration it has seen.
     pub config_version: i64,
     /// That configuration as text, which learners are told with NEWLEADER.
@@ -114,6 +121,8 @@ pub struct Leader<Z: Zoo> {
     mode: Mode,
     /// The highest epoch that anybody accepted, and from Accepting on the new one.
     epoch: u32,
+    /// The highest epoch of a member that ended this one, or an earlier one here.
+    heard: u32,
     /// What is durable here.
     footing: Footing,
     /// The epoch that this server was elected with, and its last transaction then.
@@ -149,7 +158,8 @@ impl<Z: Zoo> Leader<Z> {
         Leader {
             zoo,
             mode: Mode::Electing,
-            epoch: footing.accepted.saturating_sub(forgotten),
+            epoch: footing.accepted.max(config.heard).saturating_sub(forgotten),
+            heard: config.heard,
             footing,
             elected: (footing.current, history.last()),
             history,
@@ -439,8 +449,7 @@ impl<Z: Zoo> Leader<Z> {
         peer.deadline = now + limit;
         match (said, peer.stage) {
             (FromLearner::Info { accepted, observer, info }, Stage::Greeting) => {
-                self.judge(accepted.epoch(), info)?;
-                self.greet(link, accepted.epoch(), observer, info, fx, orders);
+                self.greet(link, accepted.epoch(), observer, info, fx, orders)?;
             }
             (FromLearner::AckEpoch { zxid, current }, Stage::Promising) => {
                 self.on_ack_epoch(link, zxid, current)?;
@@ -465,72 +474,6 @@ impl<Z: Zoo> Leader<Z> {
             }
             _ => return Err("it spoke out of turn".into()),
         }
-        Ok(())
-    }
-
-    /// Whether a learner may follow this leader.
-    fn judge(&self, accepted: u32, info: LearnerInfo) -> Result<(), String> {
-        let LearnerInfo { sid, protocol, config_version } = info;
-        let too_late = self.mode != Mode::Electing && accepted > self.epoch;
-        if accepted >= i32::MAX as u32 || too_late {
-            return Err(format!(
-                "server {sid} accepted epoch {accepted}, and this is {}",
-                self.epoch
-            ));
-        }
-        if protocol < PROTOCOL {
-            return Err(format!("server {sid} speaks version {protocol:#x} of the protocol"));
-        }
-        if config_version.is_some_and(|version| version > self.config.config_version) {
-            return Err(format!("server {sid} has a later configuration"));
-        }
-        if sid == self.config.me {
-            return Err(format!("server {sid} is this one"));
-        }
-        Ok(())
-    }
-
-    /// A learner says who it is.
-    fn greet(
-        &mut self,
-        link: LinkId,
-        accepted: u32,
-        observer: bool,
-        info: LearnerInfo,
-        fx: &mut Effects,
-        orders: &mut Orders<'_>,
-    ) {
-        let earlier = self.peers.iter().find(|(_, peer)| peer.sid == info.sid);
-        if let Some(earlier) = earlier.map(|(link, _)| *link) {
-            self.hang_up(earlier, "it came again over another link", fx, orders);
-        }
-        // Whoever is no member cannot use up the epochs.
-        if self.mode == Mode::Electing && self.config.members.contains(&info.sid) {
-            self.epoch = self.epoch.max(accepted);
-        }
-        let peer = self.peers.get_mut(&link).expect("it spoke");
-        peer.sid = info.sid;
-        peer.observer = observer;
-        peer.old = info.config_version.is_none();
-        peer.stage = Stage::Waiting;
-    }
-
-    /// A learner promised itself to this epoch.
-    fn on_ack_epoch(
-        &mut self,
-        link: LinkId,
-        last: Zxid,
-        current: Option<i32>,
-    ) -> Result<(), String> {
-        let (own_epoch, own_last) = self.elected;
-        if self.mode == Mode::Agreeing
-            && let Some(epoch) = current
-            && (i64::from(epoch), last) > (own_epoch.into(), own_last)
-        {
-            return Err(format!("it holds epoch {epoch} up to {last}, which is newer"));
-        }
-        let peer = self.peers.get_mut(&link).expect("it spoke");
-        peer.stage = Stage::Agreed { last, counts: current.is_some() };
         Ok(())
     }
 

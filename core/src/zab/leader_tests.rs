@@ -10,7 +10,7 @@ use super::{
         peer::WINDOW,
         test_words::{bugs, effects, entry, from_learner, leader_words, packets},
         wire::{
-            ForwardedRequest, Touched, kind,
+            ForwardedRequest, LearnerInfo, PROTOCOL, Touched, kind,
             tests::{FIXTURES, lines},
         },
     },
@@ -42,6 +42,7 @@ fn config() -> LeaderConfig {
         me: ServerId(1),
         quorums: Quorum::majority([1, 2, 3].map(ServerId)).into(),
         members: [1, 2, 3, 4].map(ServerId).into(),
+        heard: 0,
         config_version: 0,
         config: vec![],
         tick: Duration::from_secs(1),
@@ -225,14 +226,29 @@ fn who_holds_more_refuses_and_who_promised_before_does_not_count() {
     let words = rig.ack_epoch(A, z(4, 3), Some(4));
     assert_eq!(words, ["2 gone: it holds epoch 4 up to 0x400000003, which is newer", "2: hang up"]);
     assert_eq!(rig.ack_epoch(B, z(4, 2), None), NOTHING, "another leader may have its promise");
-    let words = rig.info(LinkId(12), 6, false);
-    assert_eq!(words, ["12 gone: server 2 accepted epoch 6, and this is 5", "12: hang up"]);
     let words = rig.at(10_000);
     assert_eq!(words[0], "3 gone: it was not heard of in time");
     assert_eq!(words[1], "step down: too few servers came to follow in time");
     assert_eq!(rig.leader.poll_timeout(), None);
     let mut rig = Rig::new(EpochReused);
     assert_eq!(rig.info(A, 3, false), ["2: LEADERINFO 0x400000000"]);
+}
+
+#[test]
+fn an_epoch_ends_when_a_member_has_accepted_a_later_one() {
+    let mut rig = Rig::new(Sound);
+    rig.leading();
+    let words = rig.info(LinkId(9), EPOCH + 4, false);
+    assert_eq!(words, ["9 gone: server 9 accepted epoch 9, and this is 5", "9: hang up"]);
+    assert!(rig.leader.is_established(), "whoever is no member ends nothing");
+    let words = rig.info(LinkId(4), EPOCH + 4, true);
+    let stepped = "step down: server 4 accepted epoch 9, and this is 5";
+    assert!(words.iter().any(|word| word == stepped), "{words:?}");
+    // When it leads again, that member can follow.
+    let config = LeaderConfig { heard: rig.leader.heard(), ..config() };
+    let footing = Footing { accepted: EPOCH, current: EPOCH, durable: z(EPOCH, 0) };
+    let mut rig = Rig::with(Sound, config, footing, z(4, 2));
+    assert_eq!(rig.info(A, EPOCH, false), ["Accept { epoch: 10 }"]);
 }
 
 /// A leader with two learners, and two guests who are up to date.

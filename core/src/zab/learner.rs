@@ -24,6 +24,13 @@
 //! ACKEPOCH says so, and whatever an earlier role still had on its way to the disk is there by then
 //! (ZOOKEEPER-4712).
 //!
+//! # A server that lost its disk
+//!
+//! It may have acknowledged what is lost, so its word stands for nothing until it holds something
+//! again; and `acceptedEpoch` beside an empty log would make it one that took part and has nothing,
+//! who votes like any other after its next start. So it answers LEADERINFO as a server does that
+//! accepted the epoch before, which no leader counts, and accepts with NEWLEADER.
+//!
 //! What came before NEWLEADER with its COMMIT is never acknowledged, and everything else is, one by
 //! one: Java's leader counts each transaction, and takes a learner that skips one for a laggard.
 //!
@@ -85,6 +92,9 @@ pub struct LearnerConfig {
     pub me: ServerId,
     /// Whether it has no vote.
     pub observer: bool,
+    /// Whether it found nothing on its disk, where others hold something: it promises nothing
+    /// before it has been brought up to date.
+    pub blank: bool,
     /// The version of its configuration.
     pub config_version: i64,
     /// How long a leader may be silent before it has brought this server up to date
@@ -115,7 +125,7 @@ enum Mode {
         next: Option<Instant>,
     },
     Greeting,
-    /// Whether `acceptedEpoch` was the leader's before.
+    /// Whether `acceptedEpoch` was the leader's before, or is not to be.
     Promising {
         again: bool,
     },
@@ -193,6 +203,11 @@ impl<Z: Zoo> Learner<Z> {
     /// Whether clients are served.
     pub fn is_following(&self) -> bool {
         self.mode == Mode::Following
+    }
+
+    /// Whether the leader has not said a word yet.
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self.mode, Mode::Dialling { .. } | Mode::Greeting)
     }
 
     /// The leader's epoch, once it is known.
@@ -525,8 +540,8 @@ impl<Z: Zoo> Learner<Z> {
             return Err(format!("the leader's epoch is {epoch}, and {accepted} was accepted"));
         }
         self.epoch = epoch;
-        self.mode = Mode::Promising { again: epoch == accepted };
-        if epoch > accepted {
+        self.mode = Mode::Promising { again: epoch == accepted || self.config.blank };
+        if epoch > accepted && !self.config.blank {
             orders.push(LearnerOrder::Accept { epoch });
         }
         Ok(())
@@ -535,7 +550,8 @@ impl<Z: Zoo> Learner<Z> {
     fn ack_epoch(&mut self, again: bool, now: Instant, fx: &mut Effects) {
         let last = self.history.last();
         let logged = self.footing.durable >= last || self.zoo.has(Mutation::DiffTargetClaimed);
-        if self.footing.accepted != self.epoch || !logged {
+        let promised = self.footing.accepted == self.epoch || self.config.blank;
+        if !promised || !logged {
             return;
         }
         let current = (!again).then_some(self.footing.current.cast_signed());
@@ -605,6 +621,9 @@ impl<Z: Zoo> Learner<Z> {
         if self.footing.current != epoch {
             if !ordered && (logged || self.zoo.has(Mutation::EpochBeforeLog)) {
                 self.mode = Mode::Settling { through, ordered: true };
+                if self.footing.accepted < epoch {
+                    orders.push(LearnerOrder::Accept { epoch });
+                }
                 orders.push(LearnerOrder::SetCurrent { epoch });
             }
             return;

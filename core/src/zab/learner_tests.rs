@@ -36,6 +36,7 @@ fn config() -> LearnerConfig {
     LearnerConfig {
         me: ServerId(3),
         observer: false,
+        blank: false,
         config_version: 0,
         init_limit: Duration::from_millis(INIT),
         sync_limit: Duration::from_millis(SYNC),
@@ -178,6 +179,22 @@ fn an_epoch_is_promised_only_when_that_and_the_log_are_durable() {
     assert_eq!(words, ["Accept { epoch: 5 }"]);
     assert_eq!(rig.epochs(EPOCH, 4), NOTHING, "an earlier role's (4, 2) is still on its way");
     assert_eq!(rig.durable(z(4, 2)), ["ACKEPOCH 0x400000002 Some(4)"]);
+}
+
+#[test]
+fn a_lost_disk_promises_nothing_before_it_holds_what_the_others_do() {
+    let footing = Footing { accepted: 0, current: 0, durable: Zxid::ZERO };
+    let mut rig = Rig::with(Sound, LearnerConfig { blank: true, ..config() }, footing, Zxid::ZERO);
+    assert_eq!(rig.up(), ["FOLLOWERINFO 0x0"]);
+    let words = rig.hear(FromLeader::LeaderInfo { zxid: z(EPOCH, 0), ours: false });
+    assert_eq!(words, ["ACKEPOCH 0x0 None"], "which does not count, and nothing is written");
+    rig.hear(FromLeader::Diff { zxid: z(4, 1) });
+    rig.propose(z(4, 1));
+    rig.commit(z(4, 1));
+    assert_eq!(rig.new_leader(), NOTHING, "the log comes first");
+    assert_eq!(rig.durable(z(4, 1)), ["Accept { epoch: 5 }", "SetCurrent { epoch: 5 }"]);
+    assert_eq!(rig.epochs(EPOCH, 0), NOTHING);
+    assert_eq!(rig.epochs(EPOCH, EPOCH), ["ACK 0x500000000"]);
 }
 
 #[test]

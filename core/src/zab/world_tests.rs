@@ -212,6 +212,7 @@ impl<Z: Zoo> World<Z> {
             me: ServerId(at as i64),
             quorums: Quorum::majority([0, 1, 2].map(ServerId)).into(),
             members: [0, 1, 2].map(ServerId).into(),
+            heard: 0,
             config_version: 0,
             config: vec![],
             tick: Duration::from_millis(100),
@@ -230,6 +231,7 @@ impl<Z: Zoo> World<Z> {
         let config = LearnerConfig {
             me: ServerId(at as i64),
             observer: false,
+            blank: false,
             config_version: 0,
             init_limit: Duration::from_millis(2000),
             sync_limit: Duration::from_millis(1000),

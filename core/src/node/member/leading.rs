@@ -50,6 +50,7 @@ impl<Z: Zoo> Member<Z> {
             me: self.me,
             quorums: self.membership.quorums(),
             members: self.membership.last_seen().members().keys().map(|id| ServerId(*id)).collect(),
+            heard: self.heard,
             config_version: self.membership.last_seen().version().cast_signed(),
             config: self.membership.last_seen().to_string().into_bytes(),
             tick: core::time::Duration::from_millis(u64::from(config.tick_time_ms)),

@@ -46,6 +46,7 @@ impl<Z: Zoo> Member<Z> {
         let setup = LearnerConfig {
             me: self.me,
             observer: self.is_observer(),
+            blank: self.is_blank(base),
             config_version: self.membership.in_force().version().cast_signed(),
             init_limit: ticks(&base.config, own.init_limit),
             sync_limit: ticks(&base.config, own.sync_limit),

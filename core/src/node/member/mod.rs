@@ -77,6 +77,8 @@ pub(super) struct Member<Z: Zoo> {
     links: Vec<LinkId>,
     /// Whether the disk's emptiness is declared to be the beginning of a history.
     declared: bool,
+    /// The highest epoch that a member was heard to have accepted, when that ended an earlier one.
+    heard: u32,
     dials: u64,
     /// What was counted, while nothing is served.
     stats: Stats,
@@ -130,6 +132,7 @@ impl<Z: Zoo> Member<Z> {
             callers: BTreeMap::new(),
             links: Vec::new(),
             declared,
+            heard: 0,
             dials: 0,
             stats: Stats::new(),
             busy: false,
@@ -358,8 +361,7 @@ impl<Z: Zoo> Member<Z> {
             self.history = self.new_history(base, zxid);
         }
         let epoch = self.epochs.current();
-        let nothing = zxid == Zxid::ZERO && self.epochs.accepted() == 0 && !self.declared;
-        let standing = match (nothing, base.config.storage.create_database) {
+        let standing = match (self.holds_nothing(zxid), base.config.storage.create_database) {
             (false, _) => Standing::History { zxid, epoch: i64::from(epoch) },
             (true, true) => Standing::Empty,
             (true, false) => Standing::Missing,
@@ -372,6 +374,18 @@ impl<Z: Zoo> Member<Z> {
                 if leader == self.me { self.lead(base, fx) } else { self.learn(base, leader, fx) }
             }
         }
+    }
+
+    /// Whether the disk, up to this transaction, is as before a first start, and nobody says that
+    /// this is one.
+    fn holds_nothing(&self, zxid: Zxid) -> bool {
+        zxid == Zxid::ZERO && self.epochs.accepted() == 0 && !self.declared
+    }
+
+    /// Whether it holds nothing, and that is no first start.
+    fn is_blank(&self, base: &Base<Z>) -> bool {
+        let lost = self.election.met_data() || !base.config.storage.create_database;
+        lost && self.holds_nothing(self.history.last())
     }
 
     /// Whether a server belongs to the ensemble as far as this one knows.
@@ -440,6 +454,12 @@ impl<Z: Zoo> Member<Z> {
                     self.learn(base, leader, fx);
                 }
             }
+        }
+        if let Role::Learning(learning) = &self.role
+            && learning.learner.is_unanswered()
+            && self.election.is_deserted()
+        {
+            self.learn_no_more(base, "that one looks for a leader itself", fx);
         }
         self.hear_config(base, fx);
     }
@@ -539,6 +559,7 @@ impl<Z: Zoo> Member<Z> {
         let (history, was) = match core::mem::replace(&mut self.role, Role::Settling) {
             Role::Leading(leading) => {
                 self.appointed = leading.leader.heir();
+                self.heard = self.heard.max(leading.leader.heard());
                 (leading.leader.retire(), "leads no more")
             }
             Role::Learning(learning) => (learning.learner.retire(), "follows no more"),
