@@ -43,7 +43,8 @@
 //! - Once it has heard of any voter with data it knows that this is no first start. From then on it
 //!   says zxid -1, which since 3.6 means "neither votes nor may be voted for", and joins as soon as
 //!   a quorum of others has settled. It promises itself to no epoch before it has been brought up
-//!   to date (`zab::learner`): an epoch on its disk would have it vote after its next start.
+//!   to date (`zab::learner`): an epoch on its disk would have it vote after its next start. Nor
+//!   does it vote if that was cut short, and it holds a part: [`Standing::Missing`], too.
 //! - It votes for nobody who took part in an epoch, either: one that holds nothing may have missed
 //!   what this server acknowledged in that epoch, and lost. Nor does it wait because of one: when a
 //!   first start was cut short after one server wrote its epoch, the others repeat it.

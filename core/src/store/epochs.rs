@@ -18,7 +18,8 @@
 //! that it has accepted, but whose NEWLEADER it has not acknowledged: its log is then a beginning
 //! of that leader's, and longer than all it ever acknowledged. It goes on from there with the
 //! `currentEpoch` that it has, and so yields in elections to whoever finished. Java, which has the
-//! same window, only starts there if it finds `currentEpoch.tmp`.
+//! same window, only starts there if it finds `currentEpoch.tmp`. With a `currentEpoch` of 0 it never
+//! finished one, and does not vote before it has.
 
 use alloc::{collections::VecDeque, format, string::String, sync::Arc, vec::Vec};
 
@@ -197,12 +198,14 @@ fn parse(bytes: &[u8]) -> Option<u32> {
 }
 
 /// What the files come to, beside a log that ends with `last`; or why they cannot be right.
-fn reconcile([accepted, current, tmp]: Found, last: Zxid) -> Result<Pair, String> {
+fn reconcile([mut accepted, current, tmp]: Found, last: Zxid) -> Result<Pair, String> {
     let logged = last.epoch();
     let mut pair = Pair { accepted: 0, current: current.unwrap_or(logged) };
     if logged > pair.current && accepted.is_none_or(|accepted| accepted < logged) {
         match tmp {
             Some(tmp) if tmp >= logged => pair.current = tmp,
+            // Its first synchronisation was cut short, before it accepted anything.
+            _ if current == Some(0) => accepted = Some(logged),
             _ => return Err(words::epoch_too_old(last, pair.current)),
         }
     }

@@ -117,6 +117,11 @@ fn a_synchronisation_that_was_cut_short_keeps_the_epoch_it_came_from() {
     let bench = read([Some("6"), Some("4"), None], Zxid::new(6, 1));
     assert_eq!(bench.outcome(), Ok((6, 4)));
     assert!(bench.disk.events[0].to_string().contains("it counts as of epoch 4"));
+    // The first one, before which nothing is promised.
+    for accepted in ["0", "3"] {
+        let bench = read([Some(accepted), Some("0"), None], Zxid::new(6, 1));
+        assert_eq!(bench.outcome(), Ok((6, 0)));
+    }
     // Without acceptedEpoch, currentEpoch.tmp explains it, as in Java.
     let bench = read([None, Some("4"), Some("6")], Zxid::new(6, 1));
     assert_eq!(bench.outcome(), Ok((6, 6)));

@@ -363,8 +363,8 @@ impl<Z: Zoo> Member<Z> {
         let epoch = self.epochs.current();
         let standing = match (self.holds_nothing(zxid), base.config.storage.create_database) {
             (false, _) => Standing::History { zxid, epoch: i64::from(epoch) },
-            (true, true) => Standing::Empty,
-            (true, false) => Standing::Missing,
+            (true, true) if zxid == Zxid::ZERO => Standing::Empty,
+            (true, _) => Standing::Missing,
         };
         self.role = Role::Looking;
         match self.appointed.take().filter(|leader| self.is_member(*leader)) {
@@ -376,16 +376,21 @@ impl<Z: Zoo> Member<Z> {
         }
     }
 
-    /// Whether the disk, up to this transaction, is as before a first start, and nobody says that
-    /// this is one.
+    /// Whether the disk, up to this transaction, is as before a first start, which nobody says that
+    /// this is, or holds a part of what a first synchronisation was to bring: what it may have lost
+    /// before, it still lacks.
     fn holds_nothing(&self, zxid: Zxid) -> bool {
-        zxid == Zxid::ZERO && self.epochs.accepted() == 0 && !self.declared
+        let untouched = zxid == Zxid::ZERO && self.epochs.accepted() == 0;
+        let begun = zxid.epoch() > 0 && self.epochs.current() == 0;
+        !self.declared && (untouched || begun)
     }
 
     /// Whether it holds nothing, and that is no first start.
     fn is_blank(&self, base: &Base<Z>) -> bool {
-        let lost = self.election.met_data() || !base.config.storage.create_database;
-        lost && self.holds_nothing(self.history.last())
+        let begun = self.history.last() > Zxid::ZERO;
+        let lost = begun || self.election.met_data() || !base.config.storage.create_database;
+        let promises = base.zoo.has(Mutation::EmptyServerVotes);
+        lost && self.holds_nothing(self.history.last()) && !promises
     }
 
     /// Whether a server belongs to the ensemble as far as this one knows.
