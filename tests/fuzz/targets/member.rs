@@ -83,14 +83,11 @@ use std::collections::{BTreeMap, VecDeque};
 use libfuzzer_sys::fuzz_target;
 use menagerie_core::{
     config::{StaticConfig, Surroundings},
-    election::ElectionFramer,
-    frame::ClientFramer,
     id::{DialId, LinkId},
     io::{Effect, Effects, Frame, Input, Port},
-    node::{Node, Phase, Setup, View},
+    node::{Framer, Node, Phase, Setup, View},
     serve::Facts,
     time::{Instant, Now},
-    zab::QuorumFramer,
 };
 use menagerie_fuzz::{disk::Disk, peers, take, within};
 use oracle::Oracle;
@@ -107,12 +104,6 @@ fuzz_target!(|script: &[u8]| {
     let world = World::new(disk);
     assert_eq!(world.node.view().phase, Phase::Looking, "after a crash");
 });
-
-enum Framer {
-    Client(ClientFramer),
-    Election(ElectionFramer),
-    Quorum(QuorumFramer),
-}
 
 /// A link as its driver has it.
 struct Line {
@@ -203,13 +194,7 @@ impl World {
     fn open(&mut self, port: Port, dialled: Option<DialId>) {
         self.newest += 1;
         let link = LinkId(self.newest);
-        let framer = match (port, dialled) {
-            (Port::Client, _) => Framer::Client(ClientFramer::new(LIMIT)),
-            (Port::Election, None) => Framer::Election(ElectionFramer::accepted()),
-            (Port::Election, Some(_)) => Framer::Election(ElectionFramer::dialled()),
-            (Port::Quorum, None) => Framer::Quorum(QuorumFramer::of_learner(LIMIT)),
-            (Port::Quorum, Some(_)) => Framer::Quorum(QuorumFramer::of_leader(LIMIT)),
-        };
+        let framer = Framer::new(port, dialled.is_some(), LIMIT);
         self.lines.insert(link, Line { port, framer, dialled: dialled.is_some(), unsent: 0 });
         let peer = "127.0.0.1:1".parse().expect("an address");
         self.input(Input::LinkUp { link, port, peer, dialled });
@@ -249,17 +234,12 @@ impl World {
         let World { node, fx, now, lines, oracle, .. } = self;
         let Some(line) = lines.get_mut(&link) else { return };
         let caller = line.port == Port::Quorum && !line.dialled;
-        let mut take = |frame: Frame<'_>| {
+        line.framer.push(bytes, |frame| {
             if let (true, Frame::Packet(packet)) = (caller, &frame) {
                 oracle.hears(link, packet);
             }
             node.handle(*now, Input::Frame { link, frame }, fx);
-        };
-        match &mut line.framer {
-            Framer::Client(framer) => framer.push(bytes, take),
-            Framer::Election(framer) => framer.push(bytes, take),
-            Framer::Quorum(framer) => framer.push(bytes, take),
-        }
+        });
     }
 
     fn pass(&mut self, ms: u64) {
