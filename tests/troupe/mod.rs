@@ -18,7 +18,7 @@ use menagerie_core::{
     event::Event,
     id::{DialId, LaneId, LinkId, OpId},
     io::{ConfigFile, Exit, FileOp, Frame, Input, Port},
-    node::{Framer, Node, Setup, View},
+    node::{FrameLimits, Framer, Node, Setup, View},
     serve::Facts,
     time::{Instant, Now},
     zoo::Mutation,
@@ -180,6 +180,8 @@ pub struct Troupe {
     pub bug: Option<Mutation>,
     /// Transactions of one epoch at most, if it is fewer than otherwise.
     epoch_length: Option<u32>,
+    /// As the server that started last has them.
+    limits: FrameLimits,
     pub happened: Vec<Happening>,
     servers: Vec<Server>,
     guests: BTreeMap<LinkId, (Id, Guest)>,
@@ -207,6 +209,7 @@ impl Troupe {
         Troupe {
             bug: None,
             epoch_length: None,
+            limits: FrameLimits { client: 0, quorum: 0 },
             happened: Vec::new(),
             servers: (1..=voters + observers).map(|id| Server::new(id, &all)).collect(),
             guests: BTreeMap::new(),
@@ -288,6 +291,7 @@ impl Troupe {
         if let Some(length) = self.epoch_length {
             config.storage.epoch_length = length;
         }
+        self.limits = (&config.requests).into();
         server.lives += 1;
         let seed = id as u64 * 100 + server.lives;
         let setup = Setup { config, hash_key: (1, 2), seed, facts: Facts::default() };
@@ -434,7 +438,7 @@ impl Troupe {
         self.names += 2;
         let (near, far) = (self.names, self.names + 1);
         for (name, owner, dialled) in [(near, from, dial), (far, to, None)] {
-            let framer = Framer::new(port, name == near, 1 << 20);
+            let framer = Framer::new(port, name == near, self.limits);
             let end = End { owner, port, framer, spoke: false, unsent: 0, paused: false };
             self.ends.insert(name, end);
             self.server_mut(owner).inbox.push_back(In::Up { link: name, port, dialled });

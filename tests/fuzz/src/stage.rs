@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use menagerie_core::{
     id::{DialId, LinkId},
     io::{Effect, Effects, Frame, Input, Port},
-    node::{Framer, Node, Setup},
+    node::{FrameLimits, Framer, Node, Setup},
     time::{Instant, Now},
 };
 
@@ -25,20 +25,21 @@ pub struct Line {
 pub struct Lines {
     lines: BTreeMap<LinkId, Line>,
     newest: LinkId,
-    /// The most bytes that a frame may have.
-    limit: u32,
+    limits: FrameLimits,
     /// Nobody may owe a link so many bytes.
     most: usize,
 }
 
 impl Lines {
+    /// `limit` is on frames.
     pub fn new(limit: u32, most: usize) -> Lines {
-        Lines { lines: BTreeMap::new(), newest: LinkId(10), limit, most }
+        let limits = FrameLimits { client: limit, quorum: limit };
+        Lines { lines: BTreeMap::new(), newest: LinkId(10), limits, most }
     }
 
     pub fn open(&mut self, port: Port, dialled: bool) -> LinkId {
         self.newest.0 += 1;
-        let framer = Framer::new(port, dialled, self.limit);
+        let framer = Framer::new(port, dialled, self.limits);
         self.lines.insert(self.newest, Line { port, dialled, framer, unsent: 0 });
         self.newest
     }

@@ -67,6 +67,7 @@ pub(super) struct World {
     ends: BTreeMap<u64, End>,
     names: u64,
     ms: u64,
+    limits: FrameLimits,
     /// Servers that hear of nobody and are heard by nobody.
     pub(super) cut: Vec<usize>,
     pub(super) notes: Vec<String>,
@@ -107,6 +108,7 @@ impl World {
             ends: BTreeMap::new(),
             names: 0,
             ms: 1000,
+            limits: FrameLimits { client: 0, quorum: 0 },
             cut: vec![],
             notes: vec![],
             trees: 0,
@@ -134,6 +136,7 @@ impl World {
         let myid = Some(("/data/myid", myid.as_bytes()));
         let surroundings = Surroundings { myid, dynamic };
         let config = config.complete(&surroundings).expect("it is whole");
+        self.limits = (&config.requests).into();
         let server = &mut self.servers[id - 1];
         server.lives += 1;
         let seed = id as u64 * 100 + server.lives;
@@ -252,7 +255,8 @@ impl World {
         }
         self.names += 2;
         let (here, other) = (self.names, self.names + 1);
-        let (near, far) = (Framer::new(port, true, 1 << 20), Framer::new(port, false, 1 << 20));
+        let framer = |dialled| Framer::new(port, dialled, self.limits);
+        let (near, far) = (framer(true), framer(false));
         self.ends.insert(here, End { server: id, framer: near });
         self.ends.insert(other, End { server: there, framer: far });
         let inbox = &mut self.servers[id - 1].inbox;
