@@ -356,7 +356,7 @@ impl<Z: Zoo> World<Z> {
             LearnerOrder::Accept { epoch } => epochs.push(Op::Accept(epoch)),
             LearnerOrder::SetCurrent { epoch } => epochs.push(Op::Current(epoch)),
             LearnerOrder::Append { zxid, entry } => {
-                ops.push(Op::Append((zxid, entry.into_owned())))
+                ops.push(Op::Append((zxid, entry.into_owned())));
             }
             LearnerOrder::Truncate { to } => ops.push(Op::Truncate(to)),
             LearnerOrder::Tree { zxid, .. } => {
