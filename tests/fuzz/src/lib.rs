@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the fuzz targets share: bytes cut at arbitrary places, counted allocations, surroundings, and
-//! trees written and read again.
+//! What the fuzz targets share: bytes cut at arbitrary places, counted allocations, what stands
+//! around a machine, and trees written and read again.
 
 pub mod disk;
 pub mod peers;
