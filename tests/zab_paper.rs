@@ -6,6 +6,12 @@
 //! broadcast. The words on the wire are ZooKeeper's: FOLLOWERINFO is CEPOCH, LEADERINFO NEWEPOCH,
 //! ACKEPOCH ACK-E, the ACK of NEWLEADER ACK-LD and UPTODATE COMMIT-LD.
 //!
+//! The paper was not at hand when this was written, so no number of a section is given: a claim is
+//! cited by its property or step. The six properties, what each says, and the step l.2.1 were
+//! compared with ZooKeeper's own specification of the paper's protocol
+//! (`zookeeper-specifications/protocol-spec/Zab.tla`, which cites it); the other steps' numbers,
+//! and where the paper speaks of outstanding operations, were not.
+//!
 //! A bug of the zoo breaks each claim that it can break, or the test would prove nothing. Where the
 //! machines' own assertions come first, a test in `ledger.rs` shows what the ledger would see.
 
@@ -153,7 +159,7 @@ fn everybody_delivers_everything_in_the_end() {
     holds(Claim::EverybodyInTheEnd);
 }
 
-/// Background, multiple outstanding operations: a primary broadcasts without waiting for what it
+/// Multiple outstanding operations: a primary broadcasts without waiting for what it
 /// broadcast before, and after its crash a beginning of that is delivered.
 #[test]
 fn of_many_outstanding_operations_a_beginning_outlives_the_primary() {

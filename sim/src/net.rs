@@ -151,12 +151,7 @@ impl Side {
 
 /// What cuts the bytes that arrive at an end into frames, as beside a real socket.
 fn framer(port: Port, reader: Side, config: &ServerConfig) -> Framer {
-    let limit = config.requests.max_buffer;
-    let limit = match port {
-        Port::Client | Port::Election => limit,
-        Port::Quorum => limit + config.requests.max_buffer_extra,
-    };
-    Framer::new(port, reader == Side::Dialler, limit)
+    Framer::new(port, reader == Side::Dialler, (&config.requests).into())
 }
 
 /// One direction of a link: from where its sender's bytes leave to where they are read.

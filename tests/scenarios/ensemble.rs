@@ -2,7 +2,8 @@
 //! The servers of an ensemble on one stage; what they say to each other is told as it is sent.
 //!
 //! ```text
-//! servers N [observers M], then lines of everybody's zoo.cfg
+//! servers N [observers M | strangers K], then lines of everybody's zoo.cfg
+//! epochs of N             an epoch has so many transactions at most
 //! start 1 2 ... | stop 1 | kill 1 ... | power fails at 1 2 ...[, keeping all] | wipe 1 | on 1 LINE
 //! wait MS | until N leads | until all serve | until N looks | until N serves     at most a minute
 //! cut 1 2 | heal 1 2 | break 1 2      no link between them | one may be made | this one breaks
@@ -10,7 +11,8 @@
 //! disk 2 stalls | goes on | does N | does until TEXT          TEXT begins what is done last
 //! disk 2 does its epochs|log           all in that lane, whatever waits in others
 //! disk 2 fails at write|sync|names | flip 2 FILE at N | files 2
-//! read 2 FILE | touch 2 initialize | remove 2 FILE     `initialize` says that 2 begins a history
+//! read 2 FILE | touch 2 initialize     `initialize` says that 2 begins a history
+//! remove 2 FILE | rename 2 FILE to FILE
 //! A connects to 2 [as B] [for MS] | A: REQUEST | A hangs up    see speech.rs
 //! puppet 3, then 3 dials 1 [election] | 3 says to 1: WORDS     see puppet.rs
 //! show election | disk | pings         these are told from here on; `hide` them again
@@ -51,7 +53,9 @@ const PATIENCE_MS: u64 = 60_000;
 
 pub struct Stage {
     bug: Option<Mutation>,
-    counts: (usize, usize),
+    /// How many voters, observers and strangers.
+    counts: (usize, usize, usize),
+    epoch_length: Option<u32>,
     lines: String,
     troupe: Option<Troupe>,
     shown: BTreeSet<String>,
@@ -68,7 +72,8 @@ impl Stage {
     pub fn new(bug: Option<Mutation>) -> Stage {
         Stage {
             bug,
-            counts: (0, 0),
+            counts: (0, 0, 0),
+            epoch_length: None,
             lines: String::new(),
             troupe: None,
             shown: BTreeSet::new(),
@@ -109,8 +114,10 @@ impl Stage {
         }
         let words: Vec<&str> = command.split_whitespace().collect();
         match words[..] {
-            ["servers", n] => self.counts = (number(n), 0),
-            ["servers", n, "observers", m] => self.counts = (number(n), number(m)),
+            ["servers", n] => self.counts = (number(n), 0, 0),
+            ["servers", n, "observers", m] => self.counts = (number(n), number(m), 0),
+            ["servers", n, "strangers", k] => self.counts = (number(n), 0, number(k)),
+            ["epochs", "of", n] => self.epoch_length = Some(number(n) as u32),
             ["show", ref what @ ..] => self.shown.extend(what.iter().map(ToString::to_string)),
             ["hide", ref what @ ..] => self.shown.retain(|shown| !what.contains(&shown.as_str())),
             ["on", id, line] => self.troupe().configure(number(id), line),
@@ -130,8 +137,11 @@ impl Stage {
     }
 
     fn troupe(&mut self) -> &mut Troupe {
-        let ((voters, observers), lines, bug) = (self.counts, &self.lines, self.bug);
-        self.troupe.get_or_insert_with(|| Troupe::new(voters, observers, lines).with_bug(bug))
+        let ((voters, observers, strangers), lines, bug) = (self.counts, &self.lines, self.bug);
+        self.troupe.get_or_insert_with(|| {
+            let troupe = Troupe::new(voters, observers, lines).with_strangers(strangers, lines);
+            troupe.with_bug(bug).with_epochs_of(self.epoch_length)
+        })
     }
 
     /// Somebody speaks: a client asks, or a puppet says something.
@@ -302,6 +312,11 @@ impl Stage {
                 let fs = &mut self.troupe().server_mut(number(id)).disk.fs;
                 let inode = fs.find(Dir::Snap, file).expect("a file of that name");
                 fs.rot(inode, number(offset) as u64, 3);
+            }
+            ["rename", id, file, "to", name] => {
+                let fs = &mut self.troupe().server_mut(number(id)).disk.fs;
+                assert!(fs.rename(Dir::Snap, file, name), "there is no {file}");
+                fs.sync_dir(Dir::Snap);
             }
             ["remove", id, file] => {
                 let fs = &mut self.troupe().server_mut(number(id)).disk.fs;

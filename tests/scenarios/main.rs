@@ -4,7 +4,7 @@
 //! Each `*.txt` here is one story. A block is commands, `----` and what they brought about, up to
 //! an empty line; `#` begins a remark. `UPDATE=1 cargo test` rewrites what is below the dashes:
 //! read the diff. The commands stand in `server.rs` and `client.rs`, and for stories of several
-//! servers, in `ensemble/`, in `ensemble.rs`.
+//! servers, in `ensemble/`, in `ensemble.rs`. `README.md` says which story is whose.
 
 mod client;
 mod ensemble;
@@ -85,6 +85,12 @@ const BRED: &[(&str, Mutation, bool)] = &[
     ("z13-votes-have-one-order", Mutation::TieBreakForgetsEpoch, true),
     ("empty-vote", Mutation::EmptyServerVotes, true),
     ("trunc-and-diff", Mutation::DiffWithoutCommonPast, true),
+    ("trunc-and-append", Mutation::CutLeavesTail, true),
+    ("trunc-many-files", Mutation::CutLeavesTail, true),
+    ("rollover-under-a-follower", Mutation::CounterRollsOver, false),
+    ("rollover-leader-restarts", Mutation::DiffWithoutCommonPast, true),
+    ("reconfig-during-sync", Mutation::JoinerDropsCommits, false),
+    ("reconfig-during-sync", Mutation::JoinerMissesProposals, false),
     ("deposed-sync", Mutation::SyncAsksNobody, false),
     ("pings", Mutation::TouchesNotRelayed, false),
     ("moved-session", Mutation::MovedSessionServed, false),
@@ -119,6 +125,27 @@ fn a_bug_changes_its_story() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The tables of the README are whole, and name nothing that is not there.
+#[test]
+fn the_readme_knows_all_stories() {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
+    let readme = fs::read_to_string(here.join("README.md")).expect("a README");
+    let rows: Vec<&str> = readme.lines().filter(|line| line.starts_with("| ")).collect();
+    let quoted = rows.iter().flat_map(|row| row.split('`').skip(1).step_by(2));
+    let told: Vec<&str> = quoted.filter(|name| *name != "ensemble/").collect();
+    for name in &told {
+        let file = match name.strip_suffix(".txt") {
+            Some(path) => here.join(format!("{path}.txt")),
+            None => here.join(format!("ensemble/{name}.txt")),
+        };
+        assert!(file.exists(), "the README tells of {name}, and there is no such story");
+    }
+    for path in stories("ensemble") {
+        let name = path.file_stem().expect("a name").to_string_lossy();
+        assert!(told.contains(&&*name), "the README does not tell of {name}");
+    }
 }
 
 fn named(bug: Mutation) -> &'static str {

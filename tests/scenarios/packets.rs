@@ -102,6 +102,9 @@ fn of_leader(bytes: &[u8]) -> Option<String> {
         FromLeader::Proposal { entry: of, .. } | FromLeader::Inform { entry: of, .. } => {
             format!("{name} {}", entry(of))
         }
+        FromLeader::Commit { zxid, designated: Some(heir) } => {
+            format!("COMMITANDACTIVATE {:x}, {heir} is to lead", zxid.0)
+        }
         FromLeader::Commit { zxid, .. } | FromLeader::Ping { zxid } => {
             format!("{name} {:x}", zxid.0)
         }

@@ -6,6 +6,7 @@
 //! set PATH DATA [-v VERSION]   get|ls|ls2|exists PATH [-w]   check PATH VERSION   sync PATH
 //! addwatch PATH [-r]   removewatch PATH KIND   setwatches ZXID KIND=PATH ...   auth SCHEME PROOF
 //! multi REQUEST ; REQUEST ...   multiread ...   ephemerals   whoami   acl PATH   ping   close
+//! reconfig add LINE | reconfig remove ID
 //! ```
 
 use menagerie_core::{
@@ -95,6 +96,7 @@ pub fn request(text: &str) -> Request<'_> {
             let auth = words.plain[2].as_bytes();
             Request::Auth { kind: 0, scheme: words.path(), auth }
         }
+        "reconfig" => reconfig(words.plain[1], words.plain[2].as_bytes()),
         "multi" => Request::Multi(parts()),
         "multiread" => Request::MultiRead(parts()),
         "ephemerals" => Request::GetEphemerals { prefix: b"" },
@@ -103,6 +105,11 @@ pub fn request(text: &str) -> Request<'_> {
         "close" => Request::CloseSession,
         _ => panic!("no request is called {text:?}"),
     }
+}
+
+fn reconfig<'a>(how: &str, whom: &'a [u8]) -> Request<'a> {
+    let (joining, leaving) = if how == "add" { (Some(whom), None) } else { (None, Some(whom)) };
+    Request::Reconfig { joining, leaving, members: None, from_config: -1 }
 }
 
 fn create<'a>(words: &Words<'a>) -> Create<'a> {

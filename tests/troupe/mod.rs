@@ -15,14 +15,12 @@ use std::{
 
 use menagerie_core::{
     config::{StaticConfig, Surroundings},
-    election::ElectionFramer,
     event::Event,
     id::{DialId, LaneId, LinkId, OpId},
-    io::{Exit, FileOp, Frame, Input, Port},
-    node::{Node, Setup, View},
+    io::{ConfigFile, Exit, FileOp, Frame, Input, Port},
+    node::{FrameLimits, Framer, Node, Setup, View},
     serve::Facts,
     time::{Instant, Now},
-    zab::QuorumFramer,
     zoo::Mutation,
 };
 use menagerie_sim::{
@@ -35,6 +33,9 @@ use self::guest::Guest;
 
 /// The wall clock when a troupe comes together.
 const EPOCH_MS: i64 = 1_600_000_000_000;
+
+/// In everybody's zoo.cfg.
+const BASICS: &str = "tickTime=1000\ninitLimit=10\nsyncLimit=5\npreAllocSize=0\n";
 
 /// Links of clients have names from here on.
 const GUESTS: u64 = 1 << 40;
@@ -108,6 +109,11 @@ pub enum Happening {
         at: Id,
         link: LinkId,
     },
+    /// A file of the configuration was written.
+    Configured {
+        at: Id,
+        file: ConfigFile,
+    },
     Halted {
         at: Id,
         exit: Exit,
@@ -155,11 +161,6 @@ struct End {
     paused: bool,
 }
 
-enum Framer {
-    Election(ElectionFramer),
-    Quorum(QuorumFramer),
-}
-
 pub struct Server {
     pub node: Option<Node<Mutant>>,
     pub disk: Disk,
@@ -171,10 +172,16 @@ pub struct Server {
     inbox: VecDeque<In>,
     lives: u64,
     lines: String,
+    /// What its zoo.cfg refers to, once it was reconfigured: a file's name, and its text.
+    dynamic: Option<(String, String)>,
 }
 
 pub struct Troupe {
     pub bug: Option<Mutation>,
+    /// Transactions of one epoch at most, if it is fewer than otherwise.
+    epoch_length: Option<u32>,
+    /// As the server that started last has them.
+    limits: FrameLimits,
     pub happened: Vec<Happening>,
     servers: Vec<Server>,
     guests: BTreeMap<LinkId, (Id, Guest)>,
@@ -193,7 +200,7 @@ pub struct Troupe {
 impl Troupe {
     /// Servers `1..=voters`, then observers; `lines` are of everybody's zoo.cfg.
     pub fn new(voters: usize, observers: usize, lines: &str) -> Troupe {
-        let mut all = String::from("tickTime=1000\ninitLimit=10\nsyncLimit=5\npreAllocSize=0\n");
+        let mut all = String::from(BASICS);
         for id in 1..=voters + observers {
             let role = if id > voters { ":observer" } else { "" };
             all.push_str(&format!("server.{id}=host{id}:2888:3888{role}\n"));
@@ -201,6 +208,8 @@ impl Troupe {
         all.push_str(lines);
         Troupe {
             bug: None,
+            epoch_length: None,
+            limits: FrameLimits { client: 0, quorum: 0 },
             happened: Vec::new(),
             servers: (1..=voters + observers).map(|id| Server::new(id, &all)).collect(),
             guests: BTreeMap::new(),
@@ -213,8 +222,22 @@ impl Troupe {
         }
     }
 
+    /// More servers, of whom nobody knows: their zoo.cfg has these lines, and those of
+    /// [`Troupe::configure`].
+    pub fn with_strangers(mut self, strangers: usize, lines: &str) -> Troupe {
+        for _ in 0..strangers {
+            let id = self.servers.len() + 1;
+            self.servers.push(Server::new(id, &format!("{BASICS}{lines}")));
+        }
+        self
+    }
+
     pub fn with_bug(self, bug: Option<Mutation>) -> Troupe {
         Troupe { bug, ..self }
+    }
+
+    pub fn with_epochs_of(self, epoch_length: Option<u32>) -> Troupe {
+        Troupe { epoch_length, ..self }
     }
 
     pub fn ids(&self) -> impl Iterator<Item = Id> + use<> {
@@ -248,12 +271,27 @@ impl Troupe {
         breed(self.bug);
         let server = &mut self.servers[id - 1];
         assert!(server.node.is_none(), "{id} runs already");
-        let text = format!("dataDir=/data\nclientPort=2181\n{}", server.lines);
+        let mut text = String::from("dataDir=/data\nclientPort=2181\n");
+        let is_static = |line: &&str| !line.starts_with("server.");
+        // Who is no member needs its old list to start again, as with Java's.
+        let own = format!("server.{id}=");
+        let dynamic = server.dynamic.as_ref().filter(|(_, text)| text.contains(&own));
+        match dynamic {
+            None => text.push_str(&server.lines),
+            Some((name, _)) => {
+                text.extend(server.lines.lines().filter(is_static).flat_map(|line| [line, "\n"]));
+                text.push_str(&format!("dynamicConfigFile={name}\n"));
+            }
+        }
         let config = StaticConfig::parse("zoo.cfg", text.as_bytes(), &[]).expect("it is right");
         let myid = id.to_string();
-        let surroundings =
-            Surroundings { myid: Some(("/data/myid", myid.as_bytes())), dynamic: None };
-        let config = config.complete(&surroundings).expect("it is whole");
+        let dynamic = dynamic.map(|(name, text)| (name.as_str(), text.as_bytes()));
+        let myid = Some(("/data/myid", myid.as_bytes()));
+        let mut config = config.complete(&Surroundings { myid, dynamic }).expect("it is whole");
+        if let Some(length) = self.epoch_length {
+            config.storage.epoch_length = length;
+        }
+        self.limits = (&config.requests).into();
         server.lives += 1;
         let seed = id as u64 * 100 + server.lives;
         let setup = Setup { config, hash_key: (1, 2), seed, facts: Facts::default() };
@@ -400,12 +438,7 @@ impl Troupe {
         self.names += 2;
         let (near, far) = (self.names, self.names + 1);
         for (name, owner, dialled) in [(near, from, dial), (far, to, None)] {
-            let framer = match (port, name == near) {
-                (Port::Quorum, true) => Framer::Quorum(QuorumFramer::of_leader(1 << 20)),
-                (Port::Quorum, false) => Framer::Quorum(QuorumFramer::of_learner(1 << 20)),
-                (_, true) => Framer::Election(ElectionFramer::dialled()),
-                (_, false) => Framer::Election(ElectionFramer::accepted()),
-            };
+            let framer = Framer::new(port, name == near, self.limits);
             let end = End { owner, port, framer, spoke: false, unsent: 0, paused: false };
             self.ends.insert(name, end);
             self.server_mut(owner).inbox.push_back(In::Up { link: name, port, dialled });
@@ -430,23 +463,15 @@ impl Troupe {
         end.unsent += bytes.len();
         let other = self.ends.get_mut(&(name ^ 1)).expect("links have two ends");
         let (to, mut words) = (other.owner, Vec::new());
-        match &mut other.framer {
-            Framer::Election(framer) => framer.push(bytes, |frame| {
-                words.push(match frame {
-                    Frame::Packet(packet) => Word::Packet(packet.to_vec()),
-                    Frame::Nonsense { len } => Word::Nonsense(len),
-                    other => unreachable!("{other:?} on an election port"),
-                });
-            }),
-            Framer::Quorum(framer) => framer.push(bytes, |frame| {
-                words.push(match frame {
-                    Frame::Packet(packet) => Word::Packet(packet.to_vec()),
-                    Frame::Tree { bytes, last } => Word::Tree(bytes.to_vec(), last),
-                    Frame::Broken { why } => Word::Broken(why),
-                    other => unreachable!("{other:?} on a quorum port"),
-                });
-            }),
-        }
+        other.framer.push(bytes, |frame| {
+            words.push(match frame {
+                Frame::Packet(packet) => Word::Packet(packet.to_vec()),
+                Frame::Tree { bytes, last } => Word::Tree(bytes.to_vec(), last),
+                Frame::Broken { why } => Word::Broken(why),
+                Frame::Nonsense { len } => Word::Nonsense(len),
+                other => unreachable!("{other:?} between servers"),
+            });
+        });
         for word in words {
             let message = Message { from, to, port, word, dialled, first };
             first = false;
@@ -518,6 +543,7 @@ impl Server {
             inbox: VecDeque::new(),
             lives: 0,
             lines: lines.to_owned(),
+            dynamic: None,
         }
     }
 }

@@ -62,7 +62,14 @@ impl Troupe {
                     end.paused = matches!(effect, Effect::Pause { .. });
                 }
             }
-            Effect::Answer { .. } | Effect::Configure(_) => {}
+            Effect::Configure(file) => {
+                if file.in_force {
+                    let name = format!("zoo.cfg{}", file.name);
+                    self.server_mut(id).dynamic = Some((name, file.text.clone()));
+                }
+                self.happened.push(Happening::Configured { at: id, file: *file });
+            }
+            Effect::Answer { .. } => {}
         }
     }
 

@@ -143,6 +143,13 @@ pub struct Requests {
 }
 
 impl Requests {
+    /// The largest buffer that is read from another server or a file: more than a client may send,
+    /// for a record is what a client sent and some bytes more, and whatever was stored must be
+    /// readable to all (`BinaryInputArchive.checkLength`).
+    pub fn longest_record(&self) -> u32 {
+        self.max_buffer.saturating_add(self.max_buffer_extra).min(i32::MAX as u32)
+    }
+
     pub(super) fn read(s: &mut Settings) -> Self {
         let buffer = |default| Number { range: 1..=MAX_INT, default, unit: "bytes" };
         let setting = s.bare_property("jute.maxbuffer");

@@ -4,10 +4,11 @@
 use alloc::boxed::Box;
 
 use crate::{
+    config::Requests,
     election::ElectionFramer,
     frame::ClientFramer,
     io::{Frame, Port},
-    zab::QuorumFramer,
+    zab::{QuorumFramer, wire::QuorumPacket},
 };
 
 /// The framing machine of a link.
@@ -21,16 +22,32 @@ pub enum Framer {
     Quorum(Box<QuorumFramer>),
 }
 
+/// How many bytes a frame may have; those of elections have limits of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrameLimits {
+    /// A client's, as `jute.maxbuffer` says.
+    pub client: u32,
+    /// Another server's: the largest record in a packet. Its identities count as well.
+    pub quorum: u32,
+}
+
+impl From<&Requests> for FrameLimits {
+    fn from(requests: &Requests) -> FrameLimits {
+        let quorum = requests.longest_record() + QuorumPacket::OVERHEAD;
+        FrameLimits { client: requests.max_buffer, quorum }
+    }
+}
+
 impl Framer {
     /// For the bytes that arrive at a server on a link of `port` that it dialled, or accepted.
-    /// Clients' and quorums' frames may have at most `limit` bytes.
-    pub fn new(port: Port, dialled: bool, limit: u32) -> Framer {
+    pub fn new(port: Port, dialled: bool, limits: FrameLimits) -> Framer {
+        let FrameLimits { client, quorum } = limits;
         match (port, dialled) {
-            (Port::Client, _) => Framer::Client(ClientFramer::new(limit)),
+            (Port::Client, _) => Framer::Client(ClientFramer::new(client)),
             (Port::Election, true) => Framer::Election(ElectionFramer::dialled()),
             (Port::Election, false) => Framer::Election(ElectionFramer::accepted()),
-            (Port::Quorum, true) => Framer::Quorum(Box::new(QuorumFramer::of_leader(limit))),
-            (Port::Quorum, false) => Framer::Quorum(Box::new(QuorumFramer::of_learner(limit))),
+            (Port::Quorum, true) => Framer::Quorum(Box::new(QuorumFramer::of_leader(quorum))),
+            (Port::Quorum, false) => Framer::Quorum(Box::new(QuorumFramer::of_learner(quorum))),
         }
     }
 

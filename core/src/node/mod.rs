@@ -34,7 +34,7 @@ use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::net::SocketAddr;
 
 use body::Sitter;
-pub use framer::Framer;
+pub use framer::{FrameLimits, Framer};
 use member::Member;
 use opening::Opening;
 use purges::Purges;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the machines of broadcast ask of their owner, who has the log, the tree and the sessions.
 
-use alloc::string::String;
+use alloc::{borrow::Cow, string::String};
 
 use super::wire::ForwardedRequest;
 #[cfg(doc)]
@@ -42,7 +42,7 @@ pub enum LearnerOrder<'a> {
         /// The transaction.
         zxid: Zxid,
         /// Its log entry.
-        entry: &'a [u8],
+        entry: Cow<'a, [u8]>,
     },
     /// Everything up to a transaction is history: apply it once it is durable.
     CommitTo {

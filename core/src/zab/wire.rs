@@ -84,6 +84,9 @@ pub struct QuorumPacket<'a> {
 }
 
 impl<'a> QuorumPacket<'a> {
+    /// The bytes around the data of a packet without identities.
+    pub const OVERHEAD: u32 = 20;
+
     /// A packet of this kind with this data.
     fn new(kind: i32, zxid: Zxid, data: Option<&'a [u8]>) -> QuorumPacket<'a> {
         QuorumPacket { kind, zxid, data, auth: None }

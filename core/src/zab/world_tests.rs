@@ -357,7 +357,9 @@ impl<Z: Zoo> World<Z> {
             LearnerOrder::Dial => dial = true,
             LearnerOrder::Accept { epoch } => epochs.push(Op::Accept(epoch)),
             LearnerOrder::SetCurrent { epoch } => epochs.push(Op::Current(epoch)),
-            LearnerOrder::Append { zxid, entry } => ops.push(Op::Append((zxid, entry.into()))),
+            LearnerOrder::Append { zxid, entry } => {
+                ops.push(Op::Append((zxid, entry.into_owned())));
+            }
             LearnerOrder::Truncate { to } => ops.push(Op::Truncate(to)),
             LearnerOrder::Tree { zxid, .. } => {
                 ops.push(Op::Replace(zxid, tree.clone().expect("it came over the link")));

@@ -197,7 +197,7 @@ pub fn start(
     driver.links.borrow_mut().insert(id, link.clone());
     // One socket takes both families of addresses, and an IPv4 peer is one all the same.
     let peer = SocketAddr::new(peer.ip().to_canonical(), peer.port());
-    let framer = Framer::new(port, dialled.is_some(), driver.max_packet);
+    let framer = Framer::new(port, dialled.is_some(), driver.limits);
     driver.input(driver.now(), Input::LinkUp { link: id, port, peer, dialled });
     driver.want_flush();
     spawn_local(serve(driver.clone(), link, incoming, framer));

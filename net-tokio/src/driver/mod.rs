@@ -20,7 +20,7 @@ use menagerie_core::{
     event::{Event, Level},
     id::{AskId, LinkId},
     io::{ConfigFile, Effect, Effects, Exit, Input, Port, Question},
-    node::Node,
+    node::{FrameLimits, Node},
     time::{Instant, Now},
     zoo::Sound,
 };
@@ -65,8 +65,8 @@ pub struct Setup {
     pub ports: UnboundedReceiver<(Port, TcpListener)>,
     /// Whether the system watches over links between servers (`tcpKeepAlive`).
     pub peer_keep_alive: bool,
-    /// The largest packet (`jute.maxbuffer`).
-    pub max_packet: u32,
+    /// How many bytes a frame may have.
+    pub limits: FrameLimits,
     /// Questions of operators, from other tasks.
     pub questions: UnboundedReceiver<Asked>,
     /// Takes what the core has to tell.
@@ -91,7 +91,7 @@ pub async fn run(node: Node<Sound>, setup: Setup, stop: impl Future<Output = ()>
         newest_link: Cell::new(0),
         asked: RefCell::default(),
         newest_ask: Cell::new(STOP.0),
-        max_packet: setup.max_packet,
+        limits: setup.limits,
         peer_keep_alive: setup.peer_keep_alive,
         origin: std::time::Instant::now(),
         flush_wanted: Cell::new(false),
@@ -134,7 +134,7 @@ struct Driver {
     /// Who waits for an answer.
     asked: RefCell<HashMap<AskId, oneshot::Sender<Answer>>>,
     newest_ask: Cell<u64>,
-    max_packet: u32,
+    limits: FrameLimits,
     peer_keep_alive: bool,
     origin: std::time::Instant,
     flush_wanted: Cell<bool>,

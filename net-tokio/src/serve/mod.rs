@@ -131,7 +131,7 @@ async fn drive(
         folders,
         ports,
         peer_keep_alive: config.peers.tcp_keep_alive,
-        max_packet: config.requests.max_buffer,
+        limits: (&config.requests).into(),
         questions,
         tell: tell(clients, file.is_none(), ready.clone()),
         configure: members::keeper(file, config.clients.plain.clone()),

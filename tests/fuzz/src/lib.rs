@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What the fuzz targets share: bytes cut at arbitrary places, counted allocations, and trees
-//! written and read again.
+//! What the fuzz targets share: bytes cut at arbitrary places, counted allocations, what stands
+//! around a machine, and trees written and read again.
 
 pub mod disk;
 pub mod peers;
+pub mod stage;
 
 use std::{
     alloc::{GlobalAlloc, Layout, System},

@@ -14,7 +14,7 @@ use libfuzzer_sys::fuzz_target;
 use menagerie_core::{
     config::Ensemble,
     election::{
-        Decision, Election, ElectionFramer, Setup, Standing,
+        Decision, Election, Setup, Standing,
         wire::{Hello, Notification},
     },
     id::{DialId, LinkId, ServerId, Zxid},
@@ -22,7 +22,7 @@ use menagerie_core::{
     time::Instant,
     zoo::Sound,
 };
-use menagerie_fuzz::{peers, take, within};
+use menagerie_fuzz::{peers, stage::Lines, take, within};
 
 const ME: i64 = 2;
 const VOTERS: [i64; 2] = [1, 3];
@@ -32,23 +32,21 @@ fuzz_target!(|script: &[u8]| {
     within(8 << 20, || World::new().run(script));
 });
 
-/// A link as its driver has it.
-struct Line {
-    framer: ElectionFramer,
+/// Who speaks on a link.
+struct Speaker {
     /// Whose it is, if that was said or it was dialled.
-    speaker: Option<i64>,
+    sid: Option<i64>,
     /// Whether its next frame is a hello.
     hello: bool,
-    unsent: usize,
 }
 
 struct World {
     election: Election<Sound>,
     fx: Effects,
     now: Instant,
-    lines: BTreeMap<LinkId, Line>,
+    lines: Lines,
+    speakers: BTreeMap<LinkId, Speaker>,
     dials: VecDeque<(DialId, i64)>,
-    newest: u64,
     /// Who named whom.
     named: BTreeSet<(i64, i64)>,
 }
@@ -71,9 +69,9 @@ impl World {
             election: Election::new(Sound, setup),
             fx: Effects::new(),
             now: Instant::from_millis(1_000_000),
-            lines: BTreeMap::new(),
+            lines: Lines::new(0, 1 << 20),
+            speakers: BTreeMap::new(),
             dials: VecDeque::new(),
-            newest: 0,
             named: BTreeSet::new(),
         };
         world.look(0);
@@ -83,7 +81,7 @@ impl World {
     fn run(&mut self, mut script: &[u8]) {
         while let Some((step, rest)) = script.split_first() {
             script = rest;
-            let link = self.lines.keys().rev().nth(usize::from(step >> 4) % 4).copied();
+            let link = self.lines.nth(usize::from(step >> 4) % 4);
             match (step & 15, link) {
                 (0 | 1, _) => self.up(None, i64::MIN),
                 (2 | 3, Some(link)) => {
@@ -105,9 +103,9 @@ impl World {
                     }
                 }
                 (12, Some(link)) => {
-                    let line = self.lines.get_mut(&link).expect("it is up");
-                    let bytes = std::mem::take(&mut line.unsent);
-                    self.input(Input::Drained { link, bytes });
+                    if let Some(bytes) = self.lines.drain(link) {
+                        self.input(Input::Drained { link, bytes });
+                    }
                 }
                 (13, _) => {
                     self.election.established(self.now, u32::from(step >> 4), &mut self.fx);
@@ -134,32 +132,21 @@ impl World {
     }
 
     fn up(&mut self, dialled: Option<DialId>, to: i64) {
-        self.newest += 1;
-        let link = LinkId(self.newest);
-        let line = match dialled {
-            None => {
-                Line { framer: ElectionFramer::accepted(), speaker: None, hello: true, unsent: 0 }
-            }
-            Some(_) => Line {
-                framer: ElectionFramer::dialled(),
-                speaker: Some(to),
-                hello: false,
-                unsent: 0,
-            },
-        };
-        self.lines.insert(link, line);
+        let link = self.lines.open(Port::Election, dialled.is_some());
+        let speaker = Speaker { sid: dialled.map(|_| to), hello: dialled.is_none() };
+        self.speakers.insert(link, speaker);
         let peer = "127.0.0.1:1".parse().expect("an address");
         self.input(Input::LinkUp { link, port: Port::Election, peer, dialled });
     }
 
     fn down(&mut self, link: LinkId) {
-        if self.lines.remove(&link).is_some() {
+        if self.lines.close(link) {
             self.input(Input::LinkDown { link });
         }
     }
 
     fn raw(&mut self, link: LinkId, bytes: &[u8]) {
-        let line = self.lines.get_mut(&link).expect("it is up");
+        let line = self.lines.get_mut(link).expect("it is up");
         let mut frames = Vec::new();
         line.framer.push(bytes, |frame| match frame {
             Frame::Packet(packet) => frames.push(Ok(packet.to_vec())),
@@ -167,13 +154,16 @@ impl World {
             other => unreachable!("{other:?} on an election port"),
         });
         for frame in frames {
-            let Some(line) = self.lines.get_mut(&link) else { return };
+            if self.lines.get(link).is_none() {
+                return;
+            }
+            let speaker = self.speakers.get_mut(&link).expect("each link has one");
             match &frame {
-                Ok(packet) if std::mem::take(&mut line.hello) => {
-                    line.speaker = Hello::decode(packet).ok().map(|hello| hello.from.0);
+                Ok(packet) if std::mem::take(&mut speaker.hello) => {
+                    speaker.sid = Hello::decode(packet).ok().map(|hello| hello.from.0);
                 }
                 Ok(packet) => {
-                    if let (Some(who), Ok(said)) = (line.speaker, Notification::decode(packet)) {
+                    if let (Some(who), Ok(said)) = (speaker.sid, Notification::decode(packet)) {
                         self.named.insert((who, said.vote.leader.0));
                     }
                 }
@@ -212,10 +202,7 @@ impl World {
         for effect in fx.take_list() {
             match effect {
                 Effect::Send { link, bytes } => {
-                    if let Some(line) = self.lines.get_mut(&link) {
-                        line.unsent += bytes.len();
-                        assert!(line.unsent < 1 << 20, "{} bytes are owed", line.unsent);
-                    }
+                    self.lines.owe(link, bytes.len());
                 }
                 Effect::Dial { dial, host, .. } => {
                     let to = host[1..].parse().expect("a host of ours");

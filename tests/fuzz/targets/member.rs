@@ -78,21 +78,22 @@ mod oracle {
     }
 }
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use libfuzzer_sys::fuzz_target;
 use menagerie_core::{
     config::{StaticConfig, Surroundings},
-    election::ElectionFramer,
-    frame::ClientFramer,
     id::{DialId, LinkId},
-    io::{Effect, Effects, Frame, Input, Port},
-    node::{Node, Phase, Setup, View},
+    io::{Effect, Frame, Input, Port},
+    node::{Phase, Setup},
     serve::Facts,
-    time::{Instant, Now},
-    zab::QuorumFramer,
 };
-use menagerie_fuzz::{disk::Disk, peers, take, within};
+use menagerie_fuzz::{
+    disk::Disk,
+    peers,
+    stage::{Owner, Stage},
+    take, within,
+};
 use oracle::Oracle;
 
 const LIMIT: u32 = 4096;
@@ -102,34 +103,16 @@ fuzz_target!(|script: &[u8]| {
         let mut world = World::new(Disk::default());
         world.run(script);
         world.rest();
-        world.disk
+        world.stage.disk
     });
     let world = World::new(disk);
-    assert_eq!(world.node.view().phase, Phase::Looking, "after a crash");
+    assert_eq!(world.stage.node.view().phase, Phase::Looking, "after a crash");
 });
 
-enum Framer {
-    Client(ClientFramer),
-    Election(ElectionFramer),
-    Quorum(QuorumFramer),
-}
-
-/// A link as its driver has it.
-struct Line {
-    port: Port,
-    framer: Framer,
-    dialled: bool,
-    unsent: usize,
-}
-
 struct World {
-    node: Node,
-    fx: Effects,
-    disk: Disk,
-    now: Now,
-    lines: BTreeMap<LinkId, Line>,
+    stage: Stage,
     dials: VecDeque<(DialId, Port)>,
-    newest: u64,
+    newest: LinkId,
     oracle: Oracle,
 }
 
@@ -143,18 +126,13 @@ impl World {
         let surroundings = Surroundings { myid: Some(("/d/myid", b"2")), dynamic: None };
         let config = file.complete(&surroundings).expect("nothing is missing");
         let setup = Setup { config, hash_key: (1, 2), seed: 3, facts: Facts::default() };
-        let now = Now { mono: Instant { micros: 1 << 40 }, wall_ms: 1_700_000_000_000 };
         let mut world = World {
-            node: Node::new(setup),
-            fx: Effects::new(),
-            disk,
-            now,
-            lines: BTreeMap::new(),
+            stage: Stage::new(setup, disk, LIMIT),
             dials: VecDeque::new(),
-            newest: 0,
+            newest: LinkId(0),
             oracle: Oracle::default(),
         };
-        world.input(Input::Time);
+        world.stage.input(Input::Time);
         world.rest();
         world
     }
@@ -162,11 +140,13 @@ impl World {
     fn run(&mut self, mut script: &[u8]) {
         while let Some((step, rest)) = script.split_first() {
             script = rest;
-            let link = self.lines.keys().rev().nth(usize::from(step >> 4) % 4).copied();
+            let link = self.stage.lines.nth(usize::from(step >> 4) % 4);
             match (step & 15, link) {
-                (0, _) => self
-                    .up([Port::Election, Port::Quorum, Port::Client][usize::from(step >> 4) % 3]),
-                (1, Some(link)) => self.down(link),
+                (0, _) => {
+                    let ports = [Port::Election, Port::Quorum, Port::Client];
+                    self.open(ports[usize::from(step >> 4) % 3], None);
+                }
+                (1, Some(link)) => self.stage.down(link),
                 (2, _) => self.answer(true),
                 (3, _) => self.answer(false),
                 (4, Some(link)) => self.raw(link, &take(&mut script)),
@@ -175,18 +155,16 @@ impl World {
                 (7 | 8, Some(link)) => self.raw(link, &peers::of_learner(&take(&mut script))),
                 (9 | 10, Some(link)) => self.raw(link, &peers::of_leader(&take(&mut script))),
                 (11, _) => self.elect(step >> 4),
-                (12, Some(link)) => self.drain(link),
-                (13, _) => self.disk.run_one(&mut self.node, self.now, &mut self.fx),
+                (12, Some(link)) => self.stage.drain(link),
+                (13, _) => self.stage.run_one(),
                 (14, _) => self.rest(),
-                (_, _) => self.pass(take(&mut script).iter().map(|ms| 10 * u64::from(*ms)).sum()),
+                (_, _) => {
+                    let tens = take(&mut script).iter().map(|tens| u64::from(*tens)).sum::<u64>();
+                    self.stage.pass(10 * tens);
+                }
             }
             self.turn();
         }
-    }
-
-    /// A link to the server.
-    fn up(&mut self, port: Port) {
-        self.open(port, None);
     }
 
     /// The oldest dial leads to a link, or not.
@@ -196,31 +174,20 @@ impl World {
             self.open(port, Some(dial));
         } else {
             let why = String::from("nobody listens");
-            self.input(Input::DialFailed { port, dial, why });
+            self.stage.input(Input::DialFailed { port, dial, why });
         }
     }
 
     fn open(&mut self, port: Port, dialled: Option<DialId>) {
-        self.newest += 1;
-        let link = LinkId(self.newest);
-        let framer = match (port, dialled) {
-            (Port::Client, _) => Framer::Client(ClientFramer::new(LIMIT)),
-            (Port::Election, None) => Framer::Election(ElectionFramer::accepted()),
-            (Port::Election, Some(_)) => Framer::Election(ElectionFramer::dialled()),
-            (Port::Quorum, None) => Framer::Quorum(QuorumFramer::of_learner(LIMIT)),
-            (Port::Quorum, Some(_)) => Framer::Quorum(QuorumFramer::of_leader(LIMIT)),
-        };
-        self.lines.insert(link, Line { port, framer, dialled: dialled.is_some(), unsent: 0 });
-        let peer = "127.0.0.1:1".parse().expect("an address");
-        self.input(Input::LinkUp { link, port, peer, dialled });
+        self.newest = self.stage.open(port, dialled);
     }
 
     /// Server 3 votes for whom a byte says, until that is decided.
     fn elect(&mut self, whom: u8) {
-        self.up(Port::Election);
-        let link = LinkId(self.newest);
+        self.open(Port::Election, None);
+        let link = self.newest;
         self.raw(link, &peers::hello(3));
-        let view = self.node.view();
+        let view = self.stage.node.view();
         let (leader, epoch) = if whom % 2 == 0 { (2, view.current) } else { (3, view.current + 1) };
         let zxid = if leader == 2 { view.durable } else { view.durable.next() };
         let byte = (zxid.epoch() * 16 + zxid.counter() % 16) as u8;
@@ -228,99 +195,36 @@ impl World {
             self.raw(link, &peers::notification(&[0, leader, byte, epoch as u8 + 1, round, 3]));
         }
         self.turn();
-        self.pass(250);
-    }
-
-    fn down(&mut self, link: LinkId) {
-        if self.lines.remove(&link).is_some() {
-            self.input(Input::LinkDown { link });
-        }
-    }
-
-    fn drain(&mut self, link: LinkId) {
-        let line = self.lines.get_mut(&link).expect("it is up");
-        let bytes = std::mem::take(&mut line.unsent);
-        if bytes > 0 {
-            self.input(Input::Drained { link, bytes });
-        }
+        self.stage.pass(250);
     }
 
     fn raw(&mut self, link: LinkId, bytes: &[u8]) {
-        let World { node, fx, now, lines, oracle, .. } = self;
-        let Some(line) = lines.get_mut(&link) else { return };
-        let caller = line.port == Port::Quorum && !line.dialled;
-        let mut take = |frame: Frame<'_>| {
-            if let (true, Frame::Packet(packet)) = (caller, &frame) {
+        let calls = |link| {
+            let line = self.stage.lines.get(link);
+            line.is_some_and(|line| line.port == Port::Quorum && !line.dialled)
+        };
+        let (caller, oracle) = (calls(link), &mut self.oracle);
+        self.stage.raw(link, bytes, |frame| {
+            if let (true, Frame::Packet(packet)) = (caller, frame) {
                 oracle.hears(link, packet);
             }
-            node.handle(*now, Input::Frame { link, frame }, fx);
-        };
-        match &mut line.framer {
-            Framer::Client(framer) => framer.push(bytes, take),
-            Framer::Election(framer) => framer.push(bytes, take),
-            Framer::Quorum(framer) => framer.push(bytes, take),
+        });
+    }
+}
+
+impl Owner for World {
+    fn stage(&mut self) -> &mut Stage {
+        &mut self.stage
+    }
+
+    fn does(&mut self, effect: Effect, _bytes: &[u8]) {
+        if let Effect::Dial { dial, port, .. } = effect {
+            self.dials.push_back((dial, port));
+            assert!(self.dials.len() <= 16, "one dial at a time to each");
         }
     }
 
-    fn pass(&mut self, ms: u64) {
-        self.now.mono.micros += 1000 * ms;
-        self.now.wall_ms += ms.cast_signed();
-        self.input(Input::Time);
-    }
-
-    fn input(&mut self, input: Input<'_>) {
-        self.node.handle(self.now, input, &mut self.fx);
-    }
-
-    /// Ends a turn and does what is wanted, but for the disk's part.
-    fn turn(&mut self) {
-        self.node.flush(self.now, &mut self.fx);
-        let mut fx = std::mem::take(&mut self.fx);
-        for effect in fx.take_list() {
-            match effect {
-                Effect::Send { link, bytes } => {
-                    if let Some(line) = self.lines.get_mut(&link) {
-                        line.unsent += bytes.len();
-                        assert!(line.unsent < 24 << 20, "{} bytes are owed", line.unsent);
-                    }
-                }
-                Effect::Dial { dial, port, .. } => {
-                    self.dials.push_back((dial, port));
-                    assert!(self.dials.len() <= 16, "one dial at a time to each");
-                }
-                Effect::HangUp { link } => {
-                    if self.lines.contains_key(&link) {
-                        self.down(link);
-                    } else {
-                        self.input(Input::LinkDown { link });
-                    }
-                }
-                Effect::File { lane, op, what } => self.disk.order(lane, op, what),
-                Effect::Halt { why, .. } => panic!("it halted: {why}"),
-                _ => {}
-            }
-        }
-        self.oracle.judges(&self.node.view());
-    }
-
-    /// Everything that is under way comes to its end.
-    fn rest(&mut self) {
-        for _ in 0..10_000 {
-            self.turn();
-            self.disk.run_all(&mut self.node, self.now, &mut self.fx);
-            let due = self.node.poll_timeout().is_some_and(|due| due <= self.now.mono);
-            if due {
-                self.input(Input::Time);
-            }
-            self.turn();
-            if self.disk.is_idle() && !due {
-                return;
-            }
-        }
-        panic!("it does not come to rest: {:?}", self.view());
-    }
-
-    fn view(&self) -> View {
-        self.node.view()
+    fn judges(&mut self) {
+        self.oracle.judges(&self.stage.node.view());
     }
 }

@@ -10,16 +10,18 @@ use libfuzzer_sys::fuzz_target;
 use menagerie_core::{
     config::{StaticConfig, Surroundings},
     event::{Event, Level},
-    frame::ClientFramer,
     id::{LinkId, SessionId, Zxid},
-    io::{Effect, Effects, Input, Port},
+    io::{Effect, Frame, Input, Port},
     jute::Record,
-    node::{Node, Setup},
+    node::Setup,
     proto::ConnectRequest,
     serve::Facts,
-    time::{Instant, Now},
 };
-use menagerie_fuzz::{disk::Disk, take, within};
+use menagerie_fuzz::{
+    disk::Disk,
+    stage::{Owner, Stage},
+    take, within,
+};
 
 /// The link of a client that only wants to be served; strangers have those below.
 const BYSTANDER: u64 = 9;
@@ -31,31 +33,19 @@ fuzz_target!(|script: &[u8]| {
     let disk = within(200 << 20, || {
         let mut world = World::new(Disk::default());
         world.run(script);
-        world.settle();
+        world.rest();
         let found = world.figures();
-        (world.disk, found)
+        (world.stage.disk, found)
     });
     let (disk, found) = disk;
     let mut again = World::new(disk);
     assert_eq!(again.figures(), found, "after a crash");
 });
 
-/// A link as its driver has it.
-struct Line {
-    id: LinkId,
-    framer: ClientFramer,
-    up: bool,
-    xid: i32,
-    unsent: usize,
-}
-
 struct World {
-    node: Node,
-    fx: Effects,
-    disk: Disk,
-    now: Now,
-    lines: Vec<Line>,
-    newest: u64,
+    stage: Stage,
+    /// Links of strangers, and the last number of a request there.
+    strangers: Vec<(LinkId, i32)>,
     /// What the bystander was sent.
     told: Vec<u8>,
 }
@@ -68,144 +58,54 @@ impl World {
         let file = StaticConfig::parse("zoo.cfg", text, &[]).expect("it is right");
         let config = file.complete(&Surroundings::default()).expect("nothing is missing");
         let setup = Setup { config, hash_key: (1, 2), seed: 3, facts: Facts::default() };
-        let now = Now { mono: Instant { micros: 1 << 40 }, wall_ms: 1_700_000_000_000 };
-        let (node, fx) = (Node::new(setup), Effects::new());
-        let lines = Vec::new();
-        let mut world = World { node, fx, disk, now, lines, newest: 10, told: Vec::new() };
-        world.input(Input::Time);
-        world.settle();
-        assert!(world.node.server().is_some(), "it serves");
+        let stage = Stage::new(setup, disk, 4096);
+        let mut world = World { stage, strangers: Vec::new(), told: Vec::new() };
+        world.stage.input(Input::Time);
+        world.rest();
+        assert!(world.stage.node.server().is_some(), "it serves");
         (0..STRANGERS).for_each(|_| world.open());
         world
     }
 
     fn open(&mut self) {
-        self.newest += 1;
-        let id = LinkId(self.newest);
-        let framer = ClientFramer::new(4096);
-        self.lines.push(Line { id, framer, up: true, xid: 0, unsent: 0 });
-        let peer = "127.0.0.1:1".parse().expect("an address");
-        self.input(Input::LinkUp { link: id, port: Port::Client, peer, dialled: None });
+        let link = self.stage.open(Port::Client, None);
+        self.strangers.push((link, 0));
     }
 
     fn run(&mut self, mut script: &[u8]) {
         while let Some((step, rest)) = script.split_first() {
             script = rest;
-            let at = self.lines.len() - 1 - usize::from(step >> 4) % STRANGERS;
+            let at = self.strangers.len() - 1 - usize::from(step >> 4) % STRANGERS;
+            let link = self.strangers[at].0;
             match step & 15 {
-                0..=2 => self.raw(at, &take(&mut script)),
+                0..=2 => self.stage.raw(link, &take(&mut script), |_| {}),
                 3..=7 => {
                     let body = take(&mut script);
                     let Some((op, body)) = body.split_first() else { continue };
-                    self.lines[at].xid += 1;
-                    let xid = self.lines[at].xid.to_be_bytes();
+                    self.strangers[at].1 += 1;
+                    let xid = self.strangers[at].1.to_be_bytes();
                     // Operations beyond a byte's are few: -11 to -1, and 100 to 107.
                     let op = i32::from(op.cast_signed()).to_be_bytes();
-                    self.framed(at, &[&xid, &op, body].concat());
+                    self.framed(link, &[&xid, &op, body].concat());
                 }
-                8 => self.framed(at, &connect(SessionId::NONE, &take(&mut script))),
+                8 => self.framed(link, &connect(SessionId::NONE, &take(&mut script))),
                 9 => self.open(),
-                10 => self.down(at),
-                11 => self.drain(at),
+                10 => self.stage.down(link),
+                11 => self.stage.drain(link),
                 12 => {
                     let ms = take(&mut script).iter().map(|byte| u64::from(*byte).pow(2)).sum();
-                    self.pass(ms);
+                    self.stage.pass(ms);
                 }
-                13 => self.disk.run_one(&mut self.node, self.now, &mut self.fx),
-                _ => self.disk.run_all(&mut self.node, self.now, &mut self.fx),
+                13 => self.stage.run_one(),
+                _ => self.stage.run_all(),
             }
             self.turn();
         }
     }
 
-    fn framed(&mut self, at: usize, packet: &[u8]) {
+    fn framed(&mut self, link: LinkId, packet: &[u8]) {
         let len = u32::try_from(packet.len()).expect("it is short").to_be_bytes();
-        self.raw(at, &[&len, packet].concat());
-    }
-
-    fn raw(&mut self, at: usize, bytes: &[u8]) {
-        let World { node, fx, now, lines, .. } = self;
-        let Line { id, framer, up: true, .. } = &mut lines[at] else { return };
-        framer.push(bytes, |frame| node.handle(*now, Input::Frame { link: *id, frame }, fx));
-    }
-
-    fn down(&mut self, at: usize) {
-        let line = &mut self.lines[at];
-        if std::mem::replace(&mut line.up, false) {
-            let link = line.id;
-            self.input(Input::LinkDown { link });
-        }
-    }
-
-    fn drain(&mut self, at: usize) {
-        let line = &mut self.lines[at];
-        let bytes = std::mem::take(&mut line.unsent);
-        if line.up && bytes > 0 {
-            let link = line.id;
-            self.input(Input::Drained { link, bytes });
-        }
-    }
-
-    fn pass(&mut self, ms: u64) {
-        self.now.mono.micros += 1000 * ms;
-        self.now.wall_ms += ms.cast_signed();
-        self.input(Input::Time);
-    }
-
-    fn input(&mut self, input: Input<'_>) {
-        self.node.handle(self.now, input, &mut self.fx);
-    }
-
-    /// Ends a turn and does what is wanted, but for the disk's part.
-    fn turn(&mut self) {
-        self.node.flush(self.now, &mut self.fx);
-        let mut fx = std::mem::take(&mut self.fx);
-        for effect in fx.take_list() {
-            match effect {
-                Effect::Send { link, bytes } if link.0 == BYSTANDER => {
-                    self.told.extend_from_slice(&fx.bytes()[bytes]);
-                }
-                Effect::Send { link, bytes } => {
-                    if let Some(line) = self.lines.iter_mut().find(|line| line.id == link) {
-                        line.unsent += bytes.len();
-                        assert!(line.unsent < 24 << 20, "{} bytes are owed", line.unsent);
-                    }
-                }
-                Effect::HangUp { link } => {
-                    if let Some(at) = self.lines.iter().position(|line| line.id == link) {
-                        self.down(at);
-                    } else {
-                        self.input(Input::LinkDown { link });
-                    }
-                }
-                Effect::File { lane, op, what } => self.disk.order(lane, op, what),
-                Effect::Event(event) => {
-                    assert!(event.level() != Level::Error, "{event}");
-                    assert!(!matches!(event, Event::TornTail { .. }), "{event}");
-                }
-                Effect::Dial { .. } | Effect::Configure(_) => {
-                    unreachable!("a server alone has no others")
-                }
-                Effect::Halt { why, .. } => panic!("it halted: {why}"),
-                Effect::Pause { .. } | Effect::Resume { .. } | Effect::Answer { .. } => {}
-            }
-        }
-    }
-
-    /// Everything that is under way comes to its end.
-    fn settle(&mut self) {
-        for _ in 0..10_000 {
-            self.disk.run_all(&mut self.node, self.now, &mut self.fx);
-            let due = self.node.poll_timeout().is_some_and(|due| due <= self.now.mono);
-            if due {
-                self.input(Input::Time);
-            }
-            self.turn();
-            if self.disk.is_idle() && !due {
-                return;
-            }
-        }
-        panic!("it does not come to rest");
+        self.stage.raw(link, &[&len, packet].concat(), |_| {});
     }
 
     /// Somebody else asks how much there is, with a session as any other.
@@ -224,11 +124,32 @@ impl World {
         let peer = "127.0.0.1:2".parse().expect("an address");
         let link = LinkId(BYSTANDER);
         self.told.clear();
-        self.input(Input::LinkUp { link, port: Port::Client, peer, dialled: None });
-        let frame = menagerie_core::io::Frame::Word(word);
-        self.input(Input::Frame { link, frame });
-        self.settle();
+        self.stage.input(Input::LinkUp { link, port: Port::Client, peer, dialled: None });
+        self.stage.input(Input::Frame { link, frame: Frame::Word(word) });
+        self.rest();
         String::from_utf8(std::mem::take(&mut self.told)).expect("text")
+    }
+}
+
+impl Owner for World {
+    fn stage(&mut self) -> &mut Stage {
+        &mut self.stage
+    }
+
+    fn does(&mut self, effect: Effect, bytes: &[u8]) {
+        match effect {
+            Effect::Send { link, bytes: range } if link.0 == BYSTANDER => {
+                self.told.extend_from_slice(&bytes[range]);
+            }
+            Effect::Event(event) => {
+                assert!(event.level() != Level::Error, "{event}");
+                assert!(!matches!(event, Event::TornTail { .. }), "{event}");
+            }
+            Effect::Dial { .. } | Effect::Configure(_) => {
+                unreachable!("a server alone has no others")
+            }
+            _ => {}
+        }
     }
 }
 

@@ -56,6 +56,11 @@ impl Stage {
                 let name = self.troupe().guest(link)?.name.clone();
                 Some(format!("{at} hangs up on {name}"))
             }
+            Happening::Configured { at, file } => {
+                let members: Vec<&str> = file.text.lines().collect();
+                let what = if file.in_force { "has from now on" } else { "prepares" };
+                Some(format!("{at} {what} zoo.cfg{}: {}", file.name, members.join(", ")))
+            }
             Happening::Halted { at, exit, why } => {
                 Some(format!("{at} halts with {}: {why}", exit.code()))
             }

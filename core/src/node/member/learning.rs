@@ -215,8 +215,8 @@ impl<Z: Zoo> Member<Z> {
                 self.epochs.set_current(epoch, &mut base.ids, fx);
             }
             (LearnerOrder::Append { zxid, entry }, body) => {
-                append(base, body, zxid, entry)?;
-                self.look_for_members(base, entry, fx);
+                append(base, body, zxid, &entry)?;
+                self.look_for_members(base, &entry, fx);
             }
             (LearnerOrder::Config { text }, _) => {
                 if let Some(next) = Ensemble::from_text(text) {

@@ -14,7 +14,6 @@ use core::net::SocketAddr;
 use super::*;
 use crate::{
     config::{StaticConfig, Surroundings},
-    election::ElectionFramer,
     id::{DialId, SessionId, Zxid},
     jute::{Reader, Record},
     proto::{
@@ -22,7 +21,6 @@ use crate::{
         RequestHeader, perms,
     },
     store::test_disk::TestDisk,
-    zab::QuorumFramer,
 };
 
 /// A frame that waits to be handled.
@@ -40,11 +38,6 @@ enum In {
     Down { link: u64 },
     Frame { link: u64, word: Word },
     Drained { link: u64, bytes: usize },
-}
-
-enum Framer {
-    Election(ElectionFramer),
-    Quorum(QuorumFramer),
 }
 
 /// One end of a link; the other's name differs in the last bit.
@@ -74,6 +67,7 @@ pub(super) struct World {
     ends: BTreeMap<u64, End>,
     names: u64,
     ms: u64,
+    limits: FrameLimits,
     /// Servers that hear of nobody and are heard by nobody.
     pub(super) cut: Vec<usize>,
     pub(super) notes: Vec<String>,
@@ -114,6 +108,7 @@ impl World {
             ends: BTreeMap::new(),
             names: 0,
             ms: 1000,
+            limits: FrameLimits { client: 0, quorum: 0 },
             cut: vec![],
             notes: vec![],
             trees: 0,
@@ -141,6 +136,7 @@ impl World {
         let myid = Some(("/data/myid", myid.as_bytes()));
         let surroundings = Surroundings { myid, dynamic };
         let config = config.complete(&surroundings).expect("it is whole");
+        self.limits = (&config.requests).into();
         let server = &mut self.servers[id - 1];
         server.lives += 1;
         let seed = id as u64 * 100 + server.lives;
@@ -237,21 +233,16 @@ impl World {
             return;
         }
         let inbox = &mut self.servers[end.server - 1].inbox;
-        match &mut end.framer {
-            Framer::Election(framer) => framer.push(bytes, |frame| {
-                let Frame::Packet(packet) = frame else { panic!("{frame:?}") };
-                inbox.push_back(In::Frame { link: other, word: Word::Packet(packet.to_vec()) });
-            }),
-            Framer::Quorum(framer) => framer.push(bytes, |frame| {
-                let word = match frame {
-                    Frame::Packet(packet) => Word::Packet(packet.to_vec()),
-                    Frame::Tree { bytes, last } => Word::Tree(bytes.to_vec(), last),
-                    other => panic!("{other:?}"),
-                };
-                self.trees += usize::from(matches!(word, Word::Tree(_, true)));
-                inbox.push_back(In::Frame { link: other, word });
-            }),
-        }
+        let trees = &mut self.trees;
+        end.framer.push(bytes, |frame| {
+            let word = match frame {
+                Frame::Packet(packet) => Word::Packet(packet.to_vec()),
+                Frame::Tree { bytes, last } => Word::Tree(bytes.to_vec(), last),
+                other => panic!("{other:?}"),
+            };
+            *trees += usize::from(matches!(word, Word::Tree(_, true)));
+            inbox.push_back(In::Frame { link: other, word });
+        });
     }
 
     fn dial(&mut self, id: usize, dial: DialId, port: Port, host: &str) {
@@ -264,16 +255,8 @@ impl World {
         }
         self.names += 2;
         let (here, other) = (self.names, self.names + 1);
-        let (near, far) = match port {
-            Port::Quorum => (
-                Framer::Quorum(QuorumFramer::of_leader(1 << 20)),
-                Framer::Quorum(QuorumFramer::of_learner(1 << 20)),
-            ),
-            _ => (
-                Framer::Election(ElectionFramer::dialled()),
-                Framer::Election(ElectionFramer::accepted()),
-            ),
-        };
+        let framer = |dialled| Framer::new(port, dialled, self.limits);
+        let (near, far) = (framer(true), framer(false));
         self.ends.insert(here, End { server: id, framer: near });
         self.ends.insert(other, End { server: there, framer: far });
         let inbox = &mut self.servers[id - 1].inbox;

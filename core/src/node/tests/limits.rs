@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Limits on connections and on what is in flight.
 
+use alloc::vec;
+
 use super::*;
 
 #[test]
@@ -71,4 +73,45 @@ fn clients_are_not_read_from_while_too_much_is_in_flight() {
     assert_eq!(bench.paused.len(), 0);
     assert_eq!(bench.replies(eager).len(), 11);
     assert_eq!(codes(&bench.replies(other)), [(2, 0)]);
+}
+
+/// The most that a client may send is more as a record, and a record may be longer still: what one
+/// server logs, no other may refuse to read.
+#[test]
+fn the_largest_requests_and_records_reach_every_server() {
+    let lines = "jute.maxbuffer=2000\njute.maxbuffer.extrasize=1024\n";
+    let mut world = ensemble::World::new(3, 0, lines);
+    (1..=3).for_each(|id| world.start(id));
+    let leader = world.leader();
+    let follower = 1 + leader % 3;
+    for (n, by) in [leader, follower].into_iter().enumerate() {
+        let mut client = world.client(by, SessionId::NONE, &[0; 16]);
+        let path = format!("/{n}");
+        let create = |data| Request::Create(plain(path.as_bytes(), data, 0));
+        let mut frame = Vec::new();
+        create(b"").encode(&mut frame);
+        // With the 8 bytes of a request's header.
+        let data = vec![b'x'; 2_000 - 8 - frame.len()];
+        let (err, ..) = world.ask(&mut client, &create(&data)).expect("an answer");
+        assert_eq!(err, 0);
+    }
+    // What a session ends with is named in its last record, as long as that has 3,024 bytes.
+    for len in 1_470..1_500 {
+        let mut client = world.client(follower, SessionId::NONE, &[0; 16]);
+        for name in ["a", "b"] {
+            let path = format!("/{name}{}", "y".repeat(len - 2));
+            let create = Request::Create(plain(path.as_bytes(), b"", 1));
+            assert_eq!(world.ask(&mut client, &create).map(|answer| answer.0), Some(0));
+        }
+        world.ask(&mut client, &Request::CloseSession);
+        world.pass(100);
+    }
+    let lost: Vec<&String> = world.notes.iter().filter(|note| note.contains("is over:")).collect();
+    assert!(!lost.iter().any(|note| note.contains("link")), "{lost:#?}");
+    assert_eq!(world.leader(), leader);
+    world.agree();
+}
+
+fn plain<'a>(path: &'a [u8], data: &'a [u8], flags: i32) -> Create<'a> {
+    Create { kind: CreateKind::Create, path, data: Some(data), acl: Some(vec![Acl::OPEN]), flags }
 }

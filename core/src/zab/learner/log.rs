@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a learner logs, what is history of it, and when it acknowledges it.
 
-use alloc::{format, string::String, sync::Arc};
+use alloc::{borrow::Cow, format, string::String, sync::Arc};
 
 use super::{Learner, Mode, Orders};
 use crate::{
@@ -29,7 +29,7 @@ impl<Z: Zoo> Learner<Z> {
             return Err(format!("what was proposed as {zxid} is another transaction"));
         }
         if self.zoo.has(Mutation::DiffTargetClaimed) && zxid <= last {
-            orders.push(LearnerOrder::Append { zxid, entry });
+            orders.push(LearnerOrder::Append { zxid, entry: Cow::Borrowed(entry) });
             return Ok(());
         }
         if !zxid.follows(last) {
@@ -42,7 +42,7 @@ impl<Z: Zoo> Learner<Z> {
         if !self.config.observer {
             self.unacked.push_back(zxid);
         }
-        orders.push(LearnerOrder::Append { zxid, entry });
+        orders.push(LearnerOrder::Append { zxid, entry: Cow::Borrowed(entry) });
         if self.zoo.has(Mutation::AppliesProposals) {
             orders.push(LearnerOrder::CommitTo { zxid });
         }
@@ -103,11 +103,11 @@ impl<Z: Zoo> Learner<Z> {
         self.zoo.has(Mutation::SyncLoggedAtUpToDate)
     }
 
-    /// Only the zoo can afford what is never freed: orders point into frames, and these are gone.
+    /// Orders point into frames, and these are gone.
     pub(super) fn log_late(&mut self, orders: &mut Orders<'_>) {
         let mut at = self.footing.durable;
         while let Some((zxid, entry)) = self.history.after(at) {
-            orders.push(LearnerOrder::Append { zxid, entry: entry.to_vec().leak() });
+            orders.push(LearnerOrder::Append { zxid, entry: Cow::Owned(entry.to_vec()) });
             at = zxid;
         }
     }
