@@ -30,6 +30,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::rng::Rng;
 
+/// What a system says of a file that is not open.
+const BAD_FILE: &str = "Bad file descriptor (os error 9)";
+
 /// What an operation gave back, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -173,7 +176,8 @@ impl Disk {
             self.perform(&what)
         };
         if let Err(failure) = &ended {
-            self.failed |= !matches!(failure.kind, FileErrorKind::NotFound | FileErrorKind::NotRun);
+            let fault = !matches!(failure.kind, FileErrorKind::NotFound | FileErrorKind::NotRun);
+            self.failed |= fault && !is_misuse(failure);
             self.lanes.get_mut(&lane).expect("a lane with work").stopped = true;
         }
         (op, what, ended, more.then(|| self.latency(lane)))
@@ -260,7 +264,7 @@ impl Disk {
         match what {
             FileOp::List { .. } | FileOp::Open { .. } | FileOp::Create { .. } => self.enter(what),
             FileOp::Read { file, offset, len } => {
-                let content = self.fs.content(self.inode(*file));
+                let content = self.fs.content(self.inode(*file)?);
                 Ok(Output::Bytes(content.read(*offset, u64::from(*len))))
             }
             FileOp::Rename { dir, from, to } => found(self.fs.rename(*dir, from, to), from),
@@ -306,17 +310,17 @@ impl Disk {
     fn change(&mut self, what: &FileOp) -> Ended {
         match what {
             FileOp::Write { file, offset, data } => {
-                let inode = self.inode(*file);
+                let inode = self.inode(*file)?;
                 self.room(inode, offset + data.len() as u64)?;
                 self.fs.write(inode, *offset, data);
             }
             FileOp::Preallocate { file, offset, len } => {
-                let inode = self.inode(*file);
+                let inode = self.inode(*file)?;
                 self.room(inode, offset + len)?;
                 self.fs.zero(inode, *offset, *len);
             }
-            FileOp::Sync { file } => self.fs.sync(self.inode(*file)),
-            FileOp::Truncate { file, len } => self.fs.truncate(self.inode(*file), *len),
+            FileOp::Sync { file } => self.fs.sync(self.inode(*file)?),
+            FileOp::Truncate { file, len } => self.fs.truncate(self.inode(*file)?, *len),
             _ => unreachable!("only operations that change an open file come here"),
         }
         Ok(Output::Done)
@@ -327,7 +331,9 @@ impl Disk {
         match what {
             FileOp::Write { .. } => self.interrupt(what),
             FileOp::Sync { file } => {
-                self.fs.fail_sync(self.inode(*file), &mut self.rng);
+                if let Ok(inode) = self.inode(*file) {
+                    self.fs.fail_sync(inode, &mut self.rng);
+                }
             }
             _ => {}
         }
@@ -338,7 +344,7 @@ impl Disk {
         match what {
             FileOp::Write { file, offset, data } => {
                 let part = self.rng.index(data.len() + 1);
-                let inode = self.inode(*file);
+                let Ok(inode) = self.inode(*file) else { return };
                 if part > 0 && self.room(inode, offset + part as u64).is_ok() {
                     self.fs.write(inode, *offset, &Arc::new(data[..part].to_vec()));
                 }
@@ -368,8 +374,9 @@ impl Disk {
         Ok(())
     }
 
-    fn inode(&self, file: FileId) -> Inode {
-        *self.open.get(&file).unwrap_or_else(|| panic!("file {} is not open", file.0))
+    fn inode(&self, file: FileId) -> Result<Inode, FileError> {
+        let inode = self.open.get(&file).copied();
+        inode.ok_or_else(|| error(FileErrorKind::Other, BAD_FILE))
     }
 }
 
@@ -379,6 +386,11 @@ fn found(there: bool, name: &str) -> Ended {
 
 fn missing(name: &str) -> FileError {
     error(FileErrorKind::NotFound, &format!("{name}: No such file or directory (os error 2)"))
+}
+
+/// Whether a file was used that is not open: that is no fault of the disk's.
+fn is_misuse(failure: &FileError) -> bool {
+    failure.text == BAD_FILE
 }
 
 fn error(kind: FileErrorKind, text: &str) -> FileError {

@@ -151,3 +151,30 @@ fn a_slow_disk_takes_its_time() {
     };
     assert!(total(10) > 5 * total(1));
 }
+
+#[test]
+fn a_file_that_is_not_open_is_an_error_and_no_fault_of_the_disk() {
+    let file = FILE;
+    let uses = [
+        write(0, b"text"),
+        FileOp::Sync { file },
+        FileOp::Truncate { file, len: 0 },
+        FileOp::Preallocate { file, offset: 0, len: 10 },
+        FileOp::Read { file, offset: 0, len: 10 },
+    ];
+    let mut disk = disk(1);
+    for (lane, what) in uses.into_iter().enumerate() {
+        disk.submit(LaneId(10 + lane as u32), OpId(0), what);
+        let ended = disk.finish(LaneId(10 + lane as u32)).2;
+        assert_eq!(ended, Err(error(FileErrorKind::Other, BAD_FILE)));
+    }
+    assert!(!disk.has_failed(), "whoever halts for that is not excused");
+    // Nor does the simulator end when such a use is cut short, or fails by chance as well.
+    for what in [write(0, b"text"), FileOp::Sync { file }] {
+        disk.submit(LANE, OpId(0), what.clone());
+        disk.kill();
+        disk.armed = Some(Armed { class: Class::of(&what), after: 0, for_good: false });
+        assert_eq!(kinds(&run(&mut disk, vec![what])), [Some(FileErrorKind::Other)]);
+    }
+    assert!(disk.has_failed());
+}
