@@ -199,7 +199,7 @@ impl Fault {
             Family::Wipe => Fault::Wipe {
                 declared: rng.one_in(4),
                 leader: (!rng.one_in(3)).then_some(Keep::Any),
-                lag: if rng.one_in(3) { 0 } else { rng.between(20_000, 400_000) },
+                lag: if rng.one_in(3) { 0 } else { rng.between(50_000, 1_000_000) },
             },
             Family::Stranger => Fault::Stranger { kind: rng.bits() as u8, chance: rng.bits() },
             Family::CrashInSync => Fault::CrashInSync {

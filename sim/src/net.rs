@@ -79,6 +79,11 @@ impl Stream {
         self.pieces.iter().map(|(_, piece)| piece.len()).sum()
     }
 
+    /// What is on its way gets lost.
+    pub fn forget(&mut self) {
+        self.pieces.clear();
+    }
+
     /// Whether nothing is on its way.
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
@@ -259,9 +264,12 @@ impl Link {
         self.closed[side as usize] = true;
     }
 
-    /// An end is gone with its machine.
-    pub fn bury(&mut self, side: Side) {
+    /// An end is gone with its machine. What it sent over a way that is `cut` nobody sends again.
+    pub fn bury(&mut self, side: Side, cut: bool) {
         self.dead[side as usize] = true;
+        if cut {
+            self.from(side).stream.forget();
+        }
     }
 
     /// Whether an end still hears what arrives.

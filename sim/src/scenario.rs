@@ -92,6 +92,8 @@ pub enum Knob {
     Down(u64),
     /// Transactions of one epoch at most.
     EpochLength(u32),
+    /// By how much versions grow.
+    VersionStep(i32),
 }
 
 /// A world's nature.
@@ -124,6 +126,9 @@ pub struct Scenario {
     /// [`Knob::Down`].
     pub down: u64,
 }
+
+/// A step by which the fifth update makes the version -1, which no client can ask for.
+const WRAPS: i32 = 858_993_459;
 
 /// The most servers of one world.
 const MOST: u32 = 7;
@@ -193,6 +198,7 @@ pub fn draw(rng: &mut Rng) -> Vec<Knob> {
         Knob::Turn(*rng.pick(&[5, 60, 300])),
         Knob::Batch(*rng.pick(&[3, 10, 64])),
         Knob::EnforceQuota(rng.one_in(2)),
+        Knob::VersionStep(*rng.pick(&[1, 1, 1, 1, 1, WRAPS])),
     ]
 }
 
@@ -233,6 +239,7 @@ impl Scenario {
                 Knob::Lasting(lasting) => scenario.lasting = lasting,
                 Knob::Down(micros) => scenario.down = micros,
                 Knob::EpochLength(n) => server.epoch_length = n,
+                Knob::VersionStep(n) => server.version_step = n,
                 Knob::Clients(n) => scenario.clients = n as usize,
                 Knob::TimeoutMs(ms) => scenario.timeout_ms = ms,
                 Knob::Think(micros) => scenario.think = micros,
@@ -303,6 +310,7 @@ struct Server {
     sync_limit: u32,
     diff_cache: u32,
     epoch_length: u32,
+    version_step: i32,
     tick_ms: u32,
     snap_count: u32,
     one_folder: bool,
@@ -321,6 +329,7 @@ impl Default for Server {
             sync_limit: 5,
             diff_cache: 500,
             epoch_length: u32::MAX,
+            version_step: 1,
             tick_ms: 2_000,
             snap_count: 100_000,
             one_folder: true,
@@ -385,6 +394,8 @@ impl Server {
         config.storage.commit_log_count = self.diff_cache;
         // The counter would take years to reach its own end.
         config.storage.epoch_length = config.storage.epoch_length.min(self.epoch_length);
+        // Nor would versions wrap.
+        config.storage.version_step = self.version_step;
         config
     }
 }

@@ -52,6 +52,9 @@ pub struct Storage {
     /// Transactions of one epoch at most, and then the leader steps down for another one. No key:
     /// the counter has 32 bits. Simulated worlds set less.
     pub epoch_length: u32,
+    /// By how much a znode's version grows. No key: it is 1. Simulated worlds set more, so that
+    /// versions wrap within a few updates.
+    pub version_step: i32,
     /// `snapshotSizeFactor` in millionths: how much log, by the size of a snapshot, is sent
     /// before a snapshot is; `None` sends no log from disk.
     pub log_to_snapshot_millionths: Option<u32>,
@@ -99,6 +102,7 @@ impl Storage {
             close_session_paths: flag(s, "closeSessionTxn.enabled", true),
             commit_log_count: at_least(s, "commitLogCount", 500, 500),
             epoch_length: EPOCH_LENGTH,
+            version_step: 1,
             log_to_snapshot_millionths: log_to_snapshot(s),
             flush_delay_ms,
             max_write_queue_poll_ms: millis_of(

@@ -513,6 +513,7 @@ fn rules(config: &ServerConfig) -> Rules {
         reconfig: config.reconfig_enabled,
         // Java 3.4 reads entries of at most this.
         max_entry: config.requests.max_buffer as usize + 1024,
+        version_step: config.storage.version_step,
     }
 }
 

@@ -100,7 +100,7 @@ fn one(model: &Model, caller: &Caller, request: &Request<'_>) -> Verdict {
             let parent = model.node(parent).ok_or(ErrorCode::NoNode)?;
             allow(&parent.acl, perms::DELETE, caller)?;
             let node = model.node(path).ok_or(ErrorCode::NoNode)?;
-            fits(node.stat.version, *version)?;
+            fits(model, node.stat.version, *version)?;
             if !node.children.is_empty() {
                 return Err(ErrorCode::NotEmpty);
             }
@@ -113,7 +113,7 @@ fn one(model: &Model, caller: &Caller, request: &Request<'_>) -> Verdict {
             allow(&node.acl, perms::WRITE, caller)?;
             let more = data.map_or(0, <[u8]>::len) as i64 - node.size();
             within_quota(model, path, more, 0)?;
-            let version = fits(node.stat.version, *version)?;
+            let version = fits(model, node.stat.version, *version)?;
             Ok(logged(&Txn::SetData { path, data: *data, version, reconfig: false }))
         }
         Request::SetAcl { path, acl, version } => {
@@ -122,7 +122,7 @@ fn one(model: &Model, caller: &Caller, request: &Request<'_>) -> Verdict {
             let acl = fixed_acl(caller, acl.as_deref())?;
             let node = model.node(path).ok_or(ErrorCode::NoNode)?;
             allow(&node.acl, perms::ADMIN, caller)?;
-            let version = fits(node.stat.aversion, *version)?;
+            let version = fits(model, node.stat.aversion, *version)?;
             let acl = Some(acl.iter().map(Grant::acl).collect());
             Ok(logged(&Txn::SetAcl { path, acl, version }))
         }
@@ -131,7 +131,7 @@ fn one(model: &Model, caller: &Caller, request: &Request<'_>) -> Verdict {
             legal(path)?;
             let node = model.node(path).ok_or(ErrorCode::NoNode)?;
             allow(&node.acl, perms::READ, caller)?;
-            let version = fits(node.stat.version, *version)?;
+            let version = fits(model, node.stat.version, *version)?;
             Ok(logged(&Txn::Check { path, version }))
         }
         Request::Reconfig { .. } => Err(ErrorCode::ReconfigDisabled),
@@ -197,11 +197,13 @@ fn within_quota(model: &Model, path: &[u8], bytes: i64, count: i64) -> Result<()
     if model.exceeds(path, bytes, count) { Err(ErrorCode::QuotaExceeded) } else { Ok(()) }
 }
 
-fn fits(version: i32, expected: i32) -> Result<i32, ErrorCode> {
+/// The version after one, if that is expected: never the one that means any.
+fn fits(model: &Model, version: i32, expected: i32) -> Result<i32, ErrorCode> {
     if expected != -1 && expected != version {
         return Err(ErrorCode::BadVersion);
     }
-    Ok(version + 1)
+    let next = version.wrapping_add(model.version_step);
+    Ok(if next == -1 { 0 } else { next })
 }
 
 fn fixed_acl(

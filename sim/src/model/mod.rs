@@ -121,6 +121,8 @@ pub struct Model {
     pub sessions: BTreeMap<i64, i32>,
     /// Whether hard quotas refuse.
     pub enforces_quotas: bool,
+    /// By how much versions grow.
+    pub version_step: i32,
 }
 
 impl Model {
@@ -141,7 +143,7 @@ impl Model {
         insert(b"/zookeeper", system);
         insert(b"/zookeeper/quota", empty());
         insert(b"/zookeeper/config", config);
-        Model { nodes, sessions: BTreeMap::new(), enforces_quotas: false }
+        Model { nodes, sessions: BTreeMap::new(), enforces_quotas: false, version_step: 1 }
     }
 
     /// Who belongs to an ensemble stands at `/zookeeper/config` from the beginning.

@@ -82,6 +82,13 @@ pub struct Ghost {
 }
 
 impl Ghost {
+    /// In this world versions grow by so much.
+    pub fn step_versions(&mut self, step: i32) {
+        let replicas = self.replicas.iter_mut().chain([&mut self.empty]);
+        replicas.for_each(|replica| replica.model.version_step = step);
+        self.model.version_step = step;
+    }
+
     /// The ghost of so many fresh servers.
     ///
     /// `members` is what they show at `/zookeeper/config`.

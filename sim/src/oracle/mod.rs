@@ -114,8 +114,10 @@ impl Oracles {
         let (servers, tick_ms) = (scenario.servers.len(), scenario.tick_ms());
         let (quorum, members) = (scenario.quorum(), scenario.members());
         let members = members.as_deref();
+        let mut ghost = Ghost::fresh(servers, tick_ms, quorum, members, enforces_quotas);
+        ghost.step_versions(scenario.servers[0].storage.version_step);
         Oracles {
-            ghost: Ghost::fresh(servers, tick_ms, quorum, members, enforces_quotas),
+            ghost,
             replies: Vec::new(),
             seen: Vec::new(),
             signs: Signs::default(),

@@ -249,9 +249,12 @@ impl World {
     pub(super) fn server_is_gone(&mut self, server: usize, silent: bool) -> Check {
         let names: Vec<u64> = self.links.keys().copied().collect();
         for name in names {
-            let Some(link) = self.links.get_mut(&name) else { continue };
+            let Some(link) = self.links.get(&name) else { continue };
             let Some(side) = link.side_of(server) else { continue };
-            link.bury(side);
+            let there = link.end(side.other()).place();
+            let cut = self.cut_until(Place::Server(server), there) > self.now;
+            let link = self.links.get_mut(&name).expect("it is there");
+            link.bury(side, cut);
             if !silent || !link.hears(side.other()) {
                 let link = self.links.remove(&name).expect("it is there");
                 self.note(|_| format!("link {name} breaks"));

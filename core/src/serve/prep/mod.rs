@@ -52,6 +52,8 @@ pub struct Rules {
     /// Bytes of the largest log entry that every reader can read: Java 3.4 reads
     /// `jute.maxbuffer + 1024`.
     pub max_entry: usize,
+    /// By how much versions grow.
+    pub version_step: i32,
 }
 
 impl Default for Rules {
@@ -64,6 +66,7 @@ impl Default for Rules {
             close_session_txn: true,
             reconfig: false,
             max_entry: 0xf_ffff + 1024,
+            version_step: 1,
         }
     }
 }

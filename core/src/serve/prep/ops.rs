@@ -203,7 +203,7 @@ impl<Z: Zoo> Prep<Z> {
         let acl = rules.schemes.resolve(acl, turn.asker.ids, rules.max_entry)?;
         let node = self.overlay.see(turn.cx.tree, path).ok_or(ErrorCode::NoNode)?;
         self.check_acl(turn, &node, perms::ADMIN)?;
-        let version = self.checked_next(node.stat.aversion, version)?;
+        let version = self.checked_next(turn, node.stat.aversion, version)?;
         let mut view = self.overlay.view_of(turn.cx.tree, path, &node);
         let old = view.digest();
         view.stat.aversion = version;
@@ -318,15 +318,15 @@ impl<Z: Zoo> Prep<Z> {
         {
             current = turn.cx.tree.stored_stat(node).version;
         }
-        self.checked_next(current, expected)
+        self.checked_next(turn, current, expected)
     }
 
     /// Versions wrap, past the one that clients could not ask for (ZOOKEEPER-4743).
-    fn checked_next(&self, current: i32, expected: i32) -> Result<i32, ErrorCode> {
+    fn checked_next(&self, turn: &Turn<'_>, current: i32, expected: i32) -> Result<i32, ErrorCode> {
         if expected != -1 && expected != current {
             return Err(ErrorCode::BadVersion);
         }
-        let next = current.wrapping_add(1);
+        let next = current.wrapping_add(turn.cx.rules.version_step);
         Ok(if next == -1 && !self.zoo.has(Mutation::VersionWrapsToAny) { 0 } else { next })
     }
 
