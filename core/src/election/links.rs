@@ -472,11 +472,6 @@ impl Links {
         self.peers.get_mut(&id).expect("links lead to peers")
     }
 
-    /// Hears no more of `link`, which stays open.
-    pub fn ignore(&mut self, link: LinkId) {
-        self.ends.insert(link, End::Gone);
-    }
-
     /// Hangs up without a word.
     fn close(&mut self, link: LinkId, fx: &mut Effects) {
         self.ends.insert(link, End::Gone);

@@ -155,6 +155,8 @@ pub struct Election<Z: Zoo = Sound> {
     /// Whether the leader that was decided on looks for one itself.
     deserted: bool,
     heard: Option<HeardConfig>,
+    /// Whether it has stopped listening; only in the zoo.
+    deaf: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -198,6 +200,7 @@ impl<Z: Zoo> Election<Z> {
             met_data: false,
             deserted: false,
             heard: None,
+            deaf: false,
         }
     }
 
@@ -372,6 +375,7 @@ impl<Z: Zoo> Election<Z> {
         };
         match self.links.speaker(link) {
             Speaker::Nobody => None,
+            Speaker::Peer(_) if self.deaf => None,
             Speaker::Stranger => {
                 match Hello::decode(packet) {
                     Ok(hello) => {
@@ -382,14 +386,14 @@ impl<Z: Zoo> Election<Z> {
                 }
                 None
             }
-            Speaker::Peer(from) => self.on_notification(now, (link, from), packet, fx),
+            Speaker::Peer(from) => self.on_notification(now, from, packet, fx),
         }
     }
 
     fn on_notification(
         &mut self,
         now: Instant,
-        (link, from): (LinkId, ServerId),
+        from: ServerId,
         packet: &[u8],
         fx: &mut Effects,
     ) -> Option<Outcome> {
@@ -402,9 +406,7 @@ impl<Z: Zoo> Election<Z> {
             Err(error) => {
                 let text = format!("a notification of server {from} is ignored: {error}");
                 fx.event(Event::Note { level: Level::Warn, text });
-                if self.zoo.has(Mutation::DeafAfterBadNotification) {
-                    self.links.ignore(link);
-                }
+                self.deaf = self.zoo.has(Mutation::DeafAfterBadNotification);
                 None
             }
         }
