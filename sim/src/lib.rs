@@ -2,6 +2,7 @@
 //! Worlds of Menagerie cores under seeded faults, and the oracles that judge them.
 #![forbid(unsafe_code)]
 
+pub mod bag;
 pub mod bench;
 pub mod campaign;
 pub mod clock;

@@ -2,7 +2,8 @@
 //! `menagerie-sim`: runs worlds, grades mutations, replays failures.
 
 use std::{
-    io::IsTerminal,
+    env, fs,
+    io::{ErrorKind, IsTerminal},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::atomic,
@@ -10,12 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use menagerie_sim::{
+    bag::{Catch, Hunt, Ledger},
     bench,
     campaign::{self, HASH_KEY, Plan, Report, Verdict},
-    grade::{self, Catch, Effort},
+    grade::{self, Effort, Wanted},
     oracle::Property,
     shrink::shrink,
     table,
@@ -103,32 +105,51 @@ enum Command {
         tries: u64,
     },
     /// Grade the oracles by the bugs that they find, and write the table of docs/ZOO.md.
-    Zoo {
-        /// Where to write the table.
-        #[arg(long, default_value = "docs/ZOO.md")]
-        out: PathBuf,
-        /// The most seeds for one hunt.
-        #[arg(long, default_value_t = 1_000)]
-        seeds: u64,
-        /// The most processor seconds for one hunt.
-        #[arg(long, default_value_t = 600)]
-        limit: u64,
-        /// Independent first seeds for each bug.
-        #[arg(long, default_value_t = 10)]
-        bases: u64,
-        /// Processor seconds to shorten one trace of each bug.
-        #[arg(long, default_value_t = 20)]
-        shrink: u64,
-        /// Threads; as many as there are processors if not given.
-        #[arg(long)]
-        jobs: Option<u64>,
-        /// Hunt these only, and write no table.
-        #[arg(long)]
-        only: Vec<String>,
-        /// Hunt each bug once, shorten nothing, and write no table.
-        #[arg(long)]
-        quick: bool,
-    },
+    Zoo(Zoo),
+}
+
+/// How the zoo is hunted.
+#[derive(Args)]
+struct Zoo {
+    /// Where to write the table.
+    #[arg(long, default_value = "docs/ZOO.md")]
+    out: PathBuf,
+    /// What each hunt came to, written as it ends: the same program goes on where it stopped.
+    #[arg(long, default_value = "target/zoo.hunts")]
+    ledger: PathBuf,
+    /// Begin anew, whatever was hunted before.
+    #[arg(long)]
+    anew: bool,
+    /// The most seeds for one hunt.
+    #[arg(long, default_value_t = 100_000)]
+    seeds: u64,
+    /// The most processor seconds for one hunt; 60 in tier 1.
+    #[arg(long, default_value_t = 180)]
+    limit: u64,
+    /// Begin no hunt of a bug once those before it, by the same eyes, took so many seconds.
+    #[arg(long, default_value_t = 180)]
+    purse: u64,
+    /// Begin no hunt after so many minutes.
+    #[arg(long, default_value_t = 48)]
+    minutes: u64,
+    /// Independent first seeds for each bug.
+    #[arg(long, default_value_t = 10)]
+    bases: u64,
+    /// Processor seconds to shorten one trace of each bug.
+    #[arg(long, default_value_t = 8)]
+    shrink: u64,
+    /// Threads; as many as there are processors if not given.
+    #[arg(long)]
+    jobs: Option<u64>,
+    /// Hunt these only, and write no table.
+    #[arg(long)]
+    only: Vec<String>,
+    /// Hunt each bug once, with all oracles, shorten nothing, and write no table.
+    #[arg(long)]
+    quick: bool,
+    /// Hunt for the witness of each promise only, and write no table.
+    #[arg(long, conflicts_with = "quick")]
+    witnesses: bool,
 }
 
 /// The most processor time, in seconds, for a hunt of `zoo --quick`.
@@ -163,37 +184,73 @@ fn main() -> ExitCode {
         Command::Bench { seeds, start } => measure(start, seeds),
         Command::Replay { file, sound, log } => replay(&file, sound, log),
         Command::Shrink { file, out, tries } => shorten(&file, out, tries),
-        Command::Zoo { out, seeds, limit, bases, shrink, jobs, only, quick } => {
-            let (shrink, bases) = if quick { (0, 1) } else { (shrink, bases) };
-            let limit = if quick { limit.min(QUICK_LIMIT) } else { limit };
-            let jobs = jobs.unwrap_or_else(processors) as usize;
-            let (limit, shrink) = (Duration::from_secs(limit), Duration::from_secs(shrink));
-            done(zoo(&out, Effort { bases, seeds, limit, shrink, jobs }, &only, quick))
-        }
+        Command::Zoo(zoo) => done(zoo.hunt()),
     }
 }
 
-/// Hunts the zoo; `only` some of it, or `quick`, writes no table.
-fn zoo(out: &Path, effort: Effort, only: &[String], quick: bool) -> Result<(), String> {
-    only.iter().try_for_each(|name| grade::named(Some(name)).map(|_| ()))?;
-    let bar = progress_bar(0, "hunts");
-    let progress = |name: &str, caught: &Catch, done: usize, of: usize| {
-        bar.set_length(of as u64);
-        bar.set_position(done as u64);
-        bar.set_message(name.to_owned());
-        if bar.is_hidden() {
-            let broke = caught.property.map_or("survives", Property::name);
-            let Catch { seeds, cpu_ms, .. } = caught;
-            eprintln!("{done} of {of} hunts: {name} {broke}, {seeds} worlds, {cpu_ms} ms");
+impl Zoo {
+    fn effort(&self) -> Effort {
+        let seconds = Duration::from_secs;
+        Effort {
+            bases: if self.quick { 1 } else { self.bases },
+            seeds: self.seeds,
+            limit: seconds(if self.quick { self.limit.min(QUICK_LIMIT) } else { self.limit }),
+            purse: seconds(self.purse),
+            shrink: seconds(if self.quick { 0 } else { self.shrink }),
+            wall: seconds(self.minutes * 60),
+            jobs: self.jobs.unwrap_or_else(processors) as usize,
         }
-    };
-    let bag = grade::hunt_all(effort, only, !quick, progress);
-    bar.finish_and_clear();
-    print!("{}", table::rows(&bag));
-    if only.is_empty() && !quick {
-        table::write(out, &bag, effort)?;
     }
-    grade::verdict(&bag)
+
+    /// Hunts the zoo; a part of it writes no table, and is not kept.
+    fn hunt(self) -> Result<(), String> {
+        self.only.iter().try_for_each(|name| grade::named(Some(name)).map(|_| ()))?;
+        let whole = self.only.is_empty() && !self.quick && !self.witnesses;
+        let effort = self.effort();
+        if self.anew && whole {
+            fs::remove_file(&self.ledger).or_else(|why| match why.kind() {
+                ErrorKind::NotFound => Ok(()),
+                _ => Err(format!("{}: {why}", self.ledger.display())),
+            })?;
+        }
+        let kept = if whole { Some(Ledger::open(&self.ledger, &terms(effort)?)?) } else { None };
+        let (ledger, bag) = kept.map_or_else(Default::default, |(ledger, bag)| (Some(ledger), bag));
+        let bar = progress_bar(0, "hunts");
+        let caught = |hunt: Hunt, caught: &Catch, over: usize, of: usize| {
+            if let Some(ledger) = &ledger {
+                ledger.keep(&hunt, caught);
+            }
+            bar.set_length(of as u64);
+            bar.set_position(over as u64);
+            bar.set_message(hunt.name);
+            if bar.is_hidden() {
+                tell_hunt(hunt, caught, over, of);
+            }
+        };
+        let wanted = Wanted { only: self.only, quick: self.quick, witnesses: self.witnesses };
+        let bag = grade::hunt_all(effort, &wanted, bag, caught);
+        bar.finish_and_clear();
+        print!("{}", table::text(&bag, effort));
+        if whole {
+            table::write(&self.out, &bag, effort)?;
+        }
+        grade::verdict(&bag)
+    }
+}
+
+fn tell_hunt(hunt: Hunt, caught: &Catch, over: usize, of: usize) {
+    let broke = caught.property.map_or("survives", Property::name);
+    let Catch { seeds, cpu_ms, .. } = caught;
+    let Hunt { name, eyes, base } = hunt;
+    eprintln!("{over} of {of} hunts: {name} {eyes:?} {base}: {broke}, {seeds} worlds, {cpu_ms} ms");
+}
+
+/// What a kept hunt depends on: this program, and how long a hunt may take.
+fn terms(effort: Effort) -> Result<String, String> {
+    let program = env::current_exe().and_then(fs::read);
+    let program = program.map_err(|why| format!("this program cannot be read: {why}"))?;
+    let Effort { seeds, limit, .. } = effort;
+    Ok(format!("{:08x} {seeds} {}", crc32fast::hash(&program), limit.as_secs()))
 }
 
 fn done(outcome: Result<(), String>) -> ExitCode {
