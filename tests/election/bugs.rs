@@ -102,7 +102,7 @@ fn an_empty_server_that_votes_elects_one_that_lags_behind() {
 }
 
 #[test]
-fn a_link_that_went_deaf_hears_no_vote() {
+fn a_server_that_went_deaf_hears_no_vote() {
     let hears = |bug| {
         let mut net = net(THREE, bug);
         net.start(1, history(1, 5));
