@@ -211,19 +211,19 @@ fn shorten(seed: u64, mutation: Option<Mutation>, limit: Duration) -> Option<(us
     catch_unwind(AssertUnwindSafe(shorten)).ok().flatten()
 }
 
-/// Whether every bug was killed with all oracles, each oracle woken by its witness, no harmless
+/// Whether every bug up to a tier was killed with all oracles, each oracle woken by its witness, no harmless
 /// change flagged, and the simulator itself came through.
 ///
 /// # Errors
 /// Names those that are wrong.
-pub fn verdict(bag: &Bag) -> Result<(), String> {
+pub fn verdict(bag: &Bag, tier: u8) -> Result<(), String> {
     let mut wrong = Vec::new();
     for (name, _) in all() {
         let hunts: Vec<&Catch> = bag.of(name, Eyes::All).collect();
         let kills = hunts.iter().filter(|caught| caught.property.is_some()).count();
         match species::is_decoy(name) {
             true if kills > 0 => wrong.push(format!("{name} was flagged")),
-            false if kills == 0 && !hunts.is_empty() && !species::is_rare(name) => {
+            false if kills == 0 && !hunts.is_empty() && species::is_found_in(tier, name) => {
                 wrong.push(format!("{name} survived"));
             }
             _ => {}
@@ -314,7 +314,7 @@ mod tests {
         assert_eq!((caught.wrecks, caught.unsound), (1, 1));
         let mut bag = Bag::default();
         bag.put(named_hunt("EpochReused"), caught);
-        let wrong = verdict(&bag).expect_err("the simulator panicked");
+        let wrong = verdict(&bag, 2).expect_err("the simulator panicked");
         assert_eq!(wrong, "the simulator itself panicked in 1 worlds");
     }
 

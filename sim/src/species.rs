@@ -186,9 +186,9 @@ pub fn is_decoy(name: &str) -> bool {
     of(name) == Species::Decoy
 }
 
-/// Whether worlds may be too few to show it.
-pub fn is_rare(name: &str) -> bool {
-    matches!(of(name), Species::Bug { tier: 3, .. })
+/// Whether hunts that are allowed the time of a tier find it.
+pub fn is_found_in(most: u8, name: &str) -> bool {
+    matches!(of(name), Species::Bug { tier, .. } if tier <= most)
 }
 
 #[cfg(test)]
