@@ -135,7 +135,7 @@ mutations! {
         TieBreakForgetsEpoch,
         /// An empty server votes for those that hold data, as if it had nothing to lose.
         EmptyServerVotes,
-        /// After a notification that cannot be read, no other is heard until the server starts again.
+        /// After a notification that cannot be read, no other is heard any more.
         DeafAfterBadNotification,
         /// A new election link is greeted with the vote of the election that is over.
         GreetsWithOldVote,
