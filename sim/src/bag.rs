@@ -130,7 +130,8 @@ fn line(hunt: &Hunt, caught: &Catch) -> String {
     let (faults, acts) = short.map_or((-1, -1), |(faults, acts)| (faults as i64, acts as i64));
     let (name, base) = (hunt.name, hunt.base);
     format!(
-        "{name} {eyes} {base} {seeds} {broke} {simulated} {cpu_ms} {unsound} {wrecks} {faults} {acts}\n"
+        "{name} {eyes} {base} {seeds} {broke} {simulated} {cpu_ms} {unsound} {wrecks} \
+         {faults} {acts}\n"
     )
 }
 

@@ -211,8 +211,8 @@ fn shorten(seed: u64, mutation: Option<Mutation>, limit: Duration) -> Option<(us
     catch_unwind(AssertUnwindSafe(shorten)).ok().flatten()
 }
 
-/// Whether every bug up to a tier was killed with all oracles, each oracle woken by its witness, no harmless
-/// change flagged, and the simulator itself came through.
+/// Whether every bug up to a tier was killed with all oracles, each oracle woken by its witness, no
+/// harmless change flagged, and the simulator itself came through.
 ///
 /// # Errors
 /// Names those that are wrong.

@@ -38,8 +38,8 @@ fn head(bag: &Bag, effort: Effort) -> String {
     let mut text = format!(
         "Hunted by {build} build from {bases} first seeds each, of at most {seeds} worlds and \
          {limit} seconds of one core each (60 in tier 1). No hunt of a bug began once those before \
-         it, by the same eyes, had taken {purse} seconds: then fewer hunts than {bases} stand in its \
-         row. Everything took {worlds} worlds and {spent} seconds of one core. {unsound} of those \
+         it, by the same eyes, had taken {purse} seconds: then fewer hunts than {bases} stand in \
+         its row. Everything took {worlds} worlds and {spent} seconds of one core. {unsound} of those \
          worlds broke a promise without any bug, too, and did not count.\n\n"
     );
     for (eyes, whose) in [(Eyes::All, "with all oracles"), (Eyes::Harm, "by harm alone")] {
@@ -77,8 +77,8 @@ fn score(bag: &Bag, tier: u8, eyes: Eyes, whose: &str) -> String {
     let most = tenths(hunts[(hunts.len() * 95 / 100).min(hunts.len() - 1)]);
     let (slow, name) = (tenths(slowest.0), slowest.1);
     format!(
-        "- Tier {tier}, {whose}: {killed} of {all} bugs killed; {half} CPU seconds in the median of \
-         all hunts, {most} in 95 of a hundred; {slow} in the median of the slowest, {name}.\n"
+        "- Tier {tier}, {whose}: {killed} of {all} bugs killed; {half} CPU seconds in the median \
+         of all hunts, {most} in 95 of a hundred; {slow} in the median of the slowest, {name}.\n"
     )
 }
 
@@ -95,7 +95,8 @@ fn bugs(bag: &Bag) -> String {
     let mut table = String::from(
         "| bug | row | tier | hunts | seeds to kill (median, worst) | simulated s | CPU s (median, \
          worst) | first promise | as expected | shortened to | by harm alone: hunts | seeds | \
-         simulated s | CPU s | promise |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
+         simulated s | CPU s | promise |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
     for (name, _) in all() {
         let Species::Bug { rows, tier, expected } = species::of(name) else { continue };
