@@ -39,8 +39,8 @@ fn head(bag: &Bag, effort: Effort) -> String {
         "Hunted by {build} build from {bases} first seeds each, of at most {seeds} worlds and \
          {limit} seconds of one core each (60 in tier 1). No hunt of a bug began once those before \
          it, by the same eyes, had taken {purse} seconds: then fewer hunts than {bases} stand in \
-         its row. Everything took {worlds} worlds and {spent} seconds of one core. {unsound} of those \
-         worlds broke a promise without any bug, too, and did not count.\n\n"
+         its row. Everything took {worlds} worlds and {spent} seconds of one core. {unsound} of \
+         those worlds broke a promise without any bug, too, and did not count.\n\n"
     );
     for (eyes, whose) in [(Eyes::All, "with all oracles"), (Eyes::Harm, "by harm alone")] {
         for tier in 1..=3 {
