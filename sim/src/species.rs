@@ -111,6 +111,10 @@ const KNOWN: &[(&str, Species)] = &[
     ("RipeningIgnoresSettled", beyond("", "costs an election some time; `election`")),
     ("LeaderUnconfirmed", beyond("", "costs an election some time; `election`")),
     ("SettledVotesComparedWhole", beyond("", "costs an election some time; `election`")),
+    ("OldMembersDecide", bug("", 2, &[Configuration, Commitment])),
+    ("NextMembersDecide", bug("", 2, &[Configuration, Commitment, Leadership])),
+    ("ProposedMembersInForce", bug("", 1, &[Configuration])),
+    ("LoggedMembersForgotten", bug("", 2, &[Configuration, Commitment, Leadership, Progress])),
 ];
 
 /// How one sees that an oracle is awake: it is the first to name a bug, once those that see the
@@ -157,6 +161,7 @@ pub const WITNESSES: &[Witness] = &[
     witness(Integrity, "CounterRollsOver", &[]),
     witness(Learning, "JoinerDropsCommits", &[]),
     witness(Votes, "TieBreakForgetsEpoch", &[]),
+    witness(Configuration, "ProposedMembersInForce", &[]),
 ];
 
 /// What is known of a change; what nobody listed is a decoy.
