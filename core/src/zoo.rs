@@ -151,8 +151,6 @@ mutations! {
         NextMembersDecide,
         /// A learner takes other members for those in force as soon as they are proposed.
         ProposedMembersInForce,
-        /// A server that reads its log again does not look for other members in it.
-        LoggedMembersForgotten,
         /// What came ahead of NEWLEADER is logged at UPTODATE, long after it was acknowledged.
         SyncLoggedAtUpToDate,
         /// A role ends, and the next election speaks of what was applied, not of what was logged.

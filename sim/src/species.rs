@@ -111,10 +111,9 @@ const KNOWN: &[(&str, Species)] = &[
     ("RipeningIgnoresSettled", beyond("", "costs an election some time; `election`")),
     ("LeaderUnconfirmed", beyond("", "costs an election some time; `election`")),
     ("SettledVotesComparedWhole", beyond("", "costs an election some time; `election`")),
-    ("OldMembersDecide", bug("", 2, &[Configuration, Commitment])),
-    ("NextMembersDecide", bug("", 2, &[Configuration, Commitment, Leadership])),
+    ("OldMembersDecide", bug("", 1, &[Configuration, Commitment])),
+    ("NextMembersDecide", bug("", 1, &[Configuration, Commitment, Leadership])),
     ("ProposedMembersInForce", bug("", 1, &[Configuration])),
-    ("LoggedMembersForgotten", bug("", 2, &[Configuration, Commitment, Leadership, Progress])),
 ];
 
 /// How one sees that an oracle is awake: it is the first to name a bug, once those that see the

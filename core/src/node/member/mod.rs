@@ -147,9 +147,7 @@ impl<Z: Zoo> Member<Z> {
         self.stats.measure(Measure::TxnsLoaded, found.replayed);
         self.stats.count(Counter::DigestMismatches, found.mismatches);
         let replica = base.replica(found);
-        if !base.zoo.has(Mutation::LoggedMembersForgotten) {
-            self.membership.read(replica.shown_config());
-        }
+        self.membership.read(replica.shown_config());
         self.history = self.new_history(base, replica.durable());
         self.body = Body::Bare(Box::new(replica));
     }
