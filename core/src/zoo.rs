@@ -145,6 +145,12 @@ mutations! {
         LeaderUnconfirmed,
         /// Votes of servers that have settled are compared with their zxid and round.
         SettledVotesComparedWhole,
+        /// Other members need the agreement of those in force only.
+        OldMembersDecide,
+        /// Other members need the agreement of the next ones only.
+        NextMembersDecide,
+        /// A learner takes other members for those in force as soon as they are proposed.
+        ProposedMembersInForce,
         /// What came ahead of NEWLEADER is logged at UPTODATE, long after it was acknowledged.
         SyncLoggedAtUpToDate,
         /// A role ends, and the next election speaks of what was applied, not of what was logged.

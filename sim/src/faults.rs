@@ -99,6 +99,16 @@ families! {
     Stranger = "malformed bytes for servers",
     /// The power fails between two operations on the disk of a server that is brought up to date.
     CrashInSync = "power loss within a synchronisation",
+    /// An operator changes who belongs to the ensemble, or tries to.
+    Reconfiguration = "reconfiguration",
+}
+
+impl Family {
+    /// Those that climates are drawn from. The members change by a schedule of their own, in
+    /// ensembles that are told so by their configuration.
+    pub fn of_climates() -> &'static [Family] {
+        Family::ALL.split_last().expect("there are families").1
+    }
 }
 
 /// Who is struck within a synchronisation. Saved in traces: variants are only appended.
@@ -112,6 +122,50 @@ pub enum Struck {
     Leader,
     /// The link is reset at once, and what is on its way gets lost.
     Link,
+}
+
+/// What an operator wants of the members; which of them are meant, chance and the time decide.
+/// Saved in traces: variants are only appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reform {
+    /// A server that is no member becomes a voter, after it was started if need be.
+    Join,
+    /// The same, as an observer.
+    Observe,
+    /// A member leaves.
+    Leave,
+    /// Whoever leads leaves.
+    LeaderLeaves,
+    /// One joins and another leaves, perhaps the leader.
+    Swap,
+    /// A voter becomes an observer, or the other way round.
+    ChangeRole,
+    /// All voters leave but one.
+    MostLeave,
+    /// A list takes the place of everything: members and others, in any role.
+    List,
+    /// The same, with groups and weights.
+    Groups,
+    /// Nothing changes but the version.
+    Nothing,
+    /// Nobody would vote any more.
+    Nobody,
+    /// What cannot be read, or means nobody.
+    Nonsense,
+    /// A server that is no member, or is one no more, is started or stopped.
+    Guest,
+}
+
+/// Which configuration a change of the members must follow. Saved in traces: variants are only
+/// appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Follows {
+    /// Any.
+    Any,
+    /// The newest.
+    Newest,
+    /// One that was in force before, or never was.
+    Another,
 }
 
 /// One fault, whole: what strikes and how hard. Saved in traces, so variants are only appended and
@@ -152,6 +206,7 @@ pub enum Fault {
     Wipe { declared: bool, leader: Option<Keep>, lag: u64 },
     Stranger { kind: u8, chance: u64 },
     CrashInSync { keep: Keep, operations: u32, whom: Struck },
+    Reconfigure { reform: Reform, follows: Follows, chance: u64 },
 }
 
 impl Fault {
@@ -213,7 +268,17 @@ impl Fault {
                     Struck::Link,
                 ]),
             },
+            Family::Reconfiguration => Fault::reconfigure(rng),
         }
+    }
+
+    fn reconfigure(rng: &mut Rng) -> Fault {
+        use Reform as R;
+        let usual = [R::Join, R::Leave, R::LeaderLeaves, R::Swap, R::List, R::ChangeRole, R::Guest];
+        let rare = [R::Observe, R::MostLeave, R::Groups, R::Nothing, R::Nobody, R::Nonsense];
+        let reform = if rng.one_in(3) { *rng.pick(&rare) } else { *rng.pick(&usual) };
+        let follows = *rng.pick(&[Follows::Any, Follows::Any, Follows::Newest, Follows::Another]);
+        Fault::Reconfigure { reform, follows, chance: rng.bits() }
     }
 
     /// A cut: mostly both ways, else one of them.
@@ -274,6 +339,7 @@ impl Fault {
             Fault::Wipe { .. } => Family::Wipe,
             Fault::Stranger { .. } => Family::Stranger,
             Fault::CrashInSync { .. } => Family::CrashInSync,
+            Fault::Reconfigure { .. } => Family::Reconfiguration,
         }
     }
 }
@@ -296,10 +362,10 @@ impl Climate {
             return Climate::quiet();
         }
         if rng.one_in(8) {
-            return Climate { weights: vec![(*rng.pick(Family::ALL), 1)], every };
+            return Climate { weights: vec![(*rng.pick(Family::of_climates()), 1)], every };
         }
         let mut weights = Vec::new();
-        for family in Family::ALL {
+        for family in Family::of_climates() {
             if !rng.permille(400) {
                 weights.push((*family, 1 + rng.below(4) as u32));
             }
@@ -344,7 +410,8 @@ mod tests {
     fn each_family_is_on_in_some_worlds_and_off_in_others() {
         let mut rng = Rng::stream(1, Subsystem::Scenario, 0);
         let climates: Vec<Climate> = (0..200).map(|_| Climate::draw(&mut rng)).collect();
-        for family in Family::ALL {
+        assert!(!Family::of_climates().contains(&Family::Reconfiguration));
+        for family in Family::of_climates() {
             let on = climates.iter().filter(|climate| climate.has(*family)).count();
             assert!((50..180).contains(&on), "{} is on in {on} of 200", family.name());
         }

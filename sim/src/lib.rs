@@ -9,6 +9,7 @@ pub mod clock;
 pub mod disk;
 pub mod fate;
 pub mod faults;
+pub mod files;
 pub mod grade;
 pub mod model;
 pub mod net;

@@ -116,6 +116,12 @@ probes! {
     WipedServes = "a server served again whose disk had been lost",
     StrangerHungUp = "a stranger on a port for servers was hung up on",
     EpochUsedUp = "a leader stepped down as its epoch's numbers were used up",
+    Reconfigured = "the members changed",
+    ReconfigRefused = "a change of the members was refused",
+    LeaderLeft = "a leader left the voters",
+    JoinerServes = "a member served that the first list did not name",
+    OldMemberReturned = "a member came back that knew an older list only",
+    MembersNotWritten = "a list of members could not be written to a file",
     PeerResetMidFrame = "a link between servers was reset within a frame",
 }
 

@@ -34,6 +34,8 @@ pub enum Subsystem {
     Rude = 12,
     /// The seeds of other futures of one past.
     Future = 13,
+    /// When the operator changes the members, and how.
+    Operator = 14,
 }
 
 /// One stream of chance.

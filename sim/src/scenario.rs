@@ -4,16 +4,13 @@
 
 use std::fmt::Write as _;
 
-use menagerie_core::{
-    config::{EPOCH_LENGTH, Role, ServerConfig, StaticConfig, Surroundings},
-    id::ServerId,
-    quorum::Quorum,
-};
+use menagerie_core::config::{EPOCH_LENGTH, Ensemble, PeerRole, Role, ServerConfig};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     disk,
+    files::{self, Files},
     net::{self, Place},
     oracle::Proof,
     rng::Rng,
@@ -28,9 +25,18 @@ pub fn proofs() -> &'static [Proof] {
         vec![
             digest(b"bob:secret", b"bob:fyVmFCwVbTJYrznoSu1koqYEYF0="),
             digest(b"eve:other", b"eve:EdwV5NjKeVoXuRpvkwO//SvEK2w="),
+            (SUPER, (b"super".to_vec(), Vec::new())),
+            digest(SUPER, SUPER_DIGEST.as_bytes()),
         ]
     })
 }
+
+/// How many of the proofs clients use; the others are the operator's.
+pub const OF_CLIENTS: usize = 2;
+/// What an operator proves, who may change the members where they may change.
+pub const SUPER: &[u8] = b"super:secret";
+/// The digest of that.
+const SUPER_DIGEST: &str = "super:lK75jTNcA+U9vtVEw5vB51mj/w4=";
 
 /// One property of a world, as traces save it: variants are only appended, and what an older trace
 /// does not name is as it was before the knob was there.
@@ -94,6 +100,11 @@ pub enum Knob {
     EpochLength(u32),
     /// By how much versions grow.
     VersionStep(i32),
+    /// The mean time between two changes of the members, in microseconds. Without this knob they
+    /// stay.
+    Reconfigures(u64),
+    /// How many more servers there are that the first configuration does not name.
+    Joiners(u32),
 }
 
 /// A world's nature.
@@ -101,6 +112,12 @@ pub enum Knob {
 pub struct Scenario {
     /// The servers' configurations.
     pub servers: Vec<ServerConfig>,
+    /// The files that these were read from.
+    pub files: Vec<Files>,
+    /// How many servers the first configuration names; the others come later, if ever.
+    pub founders: usize,
+    /// [`Knob::Reconfigures`]; 0 for never.
+    pub reconfigures: u64,
     /// How many clients there are.
     pub clients: usize,
     /// [`Knob::TimeoutMs`].
@@ -171,6 +188,26 @@ pub fn draw_ensemble(rng: &mut Rng, servers: Option<u32>) -> Vec<Knob> {
     ]
 }
 
+/// In one of so many ensembles the members change.
+const CHANGES: u64 = 4;
+
+/// The knobs of an ensemble whose members change, in some of the ensembles with these knobs; of so
+/// many servers, or of a few more than these.
+pub fn draw_changes(rng: &mut Rng, nature: &[Knob], servers: Option<u32>) -> Vec<Knob> {
+    let changes = rng.one_in(CHANGES);
+    let more = rng.between(1, 3) as u32;
+    let every = *rng.pick(&[2_000_000, 5_000_000, 12_000_000]);
+    let scenario = Scenario::of(nature);
+    let founders = scenario.servers.len() as u32;
+    if !changes || scenario.first().is_none() {
+        return Vec::new();
+    }
+    let joiners = if servers.is_some() { 0 } else { more.min(MOST - founders) };
+    // A client that tries one server after the other needs time for each.
+    let timeout = scenario.timeout_ms.max((founders + joiners) * 400);
+    vec![Knob::Reconfigures(every), Knob::Joiners(joiners), Knob::TimeoutMs(timeout)]
+}
+
 /// The nature of the world of a seed.
 pub fn draw(rng: &mut Rng) -> Vec<Knob> {
     let tick = *rng.pick(&[500, 1_000, 2_000]);
@@ -208,6 +245,9 @@ impl Scenario {
         let mut server = Server::default();
         let mut scenario = Scenario {
             servers: Vec::new(),
+            files: Vec::new(),
+            founders: 0,
+            reconfigures: 0,
             clients: 2,
             timeout_ms: 4_000,
             think: 150_000,
@@ -240,6 +280,11 @@ impl Scenario {
                 Knob::Down(micros) => scenario.down = micros,
                 Knob::EpochLength(n) => server.epoch_length = n,
                 Knob::VersionStep(n) => server.version_step = n,
+                Knob::Reconfigures(micros) => {
+                    server.reconfigures = micros > 0;
+                    scenario.reconfigures = micros;
+                }
+                Knob::Joiners(n) => server.joiners = n,
                 Knob::Clients(n) => scenario.clients = n as usize,
                 Knob::TimeoutMs(ms) => scenario.timeout_ms = ms,
                 Knob::Think(micros) => scenario.think = micros,
@@ -254,7 +299,9 @@ impl Scenario {
                 Knob::Batch(n) => scenario.batch = n as usize,
             }
         }
-        scenario.servers = (0..server.count()).map(|number| server.config(number)).collect();
+        scenario.founders = server.founders() as usize;
+        scenario.files = (0..server.count()).map(|number| server.files(number)).collect();
+        scenario.servers = scenario.files.iter().map(Files::read).collect();
         scenario
     }
 
@@ -284,20 +331,17 @@ impl Scenario {
         if odd(from) == odd(to) { 0 } else { self.apart }
     }
 
-    /// Which sets of servers may decide.
-    pub fn quorum(&self) -> Quorum {
+    /// Who belongs to an ensemble at first.
+    pub fn first(&self) -> Option<&Ensemble> {
         match &self.servers[0].role {
-            Role::Standalone { .. } => Quorum::majority([ServerId(1)]),
-            Role::Member(member) => member.ensemble.quorum(),
+            Role::Standalone { .. } => None,
+            Role::Member(member) => Some(&member.ensemble),
         }
     }
 
-    /// Who belongs to an ensemble, as its servers show it.
-    pub fn members(&self) -> Option<String> {
-        match &self.servers[0].role {
-            Role::Standalone { .. } => None,
-            Role::Member(member) => Some(member.ensemble.to_string()),
-        }
+    /// Whether the members may change.
+    pub fn changes(&self) -> bool {
+        self.reconfigures > 0
     }
 }
 
@@ -317,6 +361,8 @@ struct Server {
     purge: bool,
     prealloc_kib: u32,
     enforce_quota: bool,
+    reconfigures: bool,
+    joiners: u32,
 }
 
 impl Default for Server {
@@ -336,28 +382,44 @@ impl Default for Server {
             purge: false,
             prealloc_kib: 64,
             enforce_quota: false,
+            reconfigures: false,
+            joiners: 0,
         }
     }
 }
 
 impl Server {
-    fn count(&self) -> u32 {
+    fn founders(&self) -> u32 {
         (self.voters + self.observers).max(1)
+    }
+
+    fn count(&self) -> u32 {
+        self.founders() + self.joiners
     }
 
     /// The lines of an ensemble; none for a server alone.
     fn ensemble(&self) -> String {
-        let mut text = String::new();
         if self.voters == 0 {
-            return text;
+            return String::new();
         }
         let (init, sync) = (self.init_limit, self.sync_limit);
-        writeln!(text, "initLimit={init}\nsyncLimit={sync}\nstandaloneEnabled=false")
+        let members = self.members();
+        format!("initLimit={init}\nsyncLimit={sync}\nstandaloneEnabled=false\n{members}")
+    }
+
+    /// Who belongs to it at first.
+    fn members(&self) -> String {
+        let mut text = String::new();
+        for number in 0..self.founders() {
+            let observes = number >= self.voters;
+            let role = if observes { PeerRole::Observer } else { PeerRole::Participant };
+            let (id, host, word) = (number + 1, name(number as usize), role.name());
+            if self.reconfigures {
+                writeln!(text, "{}", files::line(i64::from(id), role))
+            } else {
+                writeln!(text, "server.{id}={host}:2888:3888:{word}")
+            }
             .expect("a string takes all");
-        for number in 0..self.count() {
-            let role = if number < self.voters { "participant" } else { "observer" };
-            let (id, host) = (number + 1, name(number as usize));
-            writeln!(text, "server.{id}={host}:2888:3888:{role}").expect("a string takes all");
         }
         for group in 0..self.groups {
             let members = (group..self.voters).step_by(self.groups as usize);
@@ -368,34 +430,41 @@ impl Server {
         text
     }
 
-    /// A server's configuration, by way of its text, as a user would say it.
-    fn config(&self, number: u32) -> ServerConfig {
+    /// A server's configuration, as a user would write it.
+    fn files(&self, number: u32) -> Files {
         let data_log = if self.one_folder { "" } else { "dataLogDir=/log\n" };
         let purge = if self.purge { "autopurge.purgeInterval=1\n" } else { "" };
+        let reconfig = if self.reconfigures { "reconfigEnabled=true\n" } else { "" };
         let text = format!(
             "tickTime={}\ndataDir=/data\n{data_log}clientPort=2181\nenforceQuota={}\n\
-             extendedTypesEnabled=true\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n{purge}{}",
+             extendedTypesEnabled=true\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n\
+             {purge}{reconfig}{}",
             self.tick_ms,
             self.enforce_quota,
             self.ensemble()
         );
+        let digest = "-Dzookeeper.DigestAuthenticationProvider.superDigest=";
+        let operator =
+            if self.reconfigures { format!(" {digest}{SUPER_DIGEST}") } else { String::new() };
         let flags = format!(
             "-Dzookeeper.snapCount={} -Dzookeeper.preAllocSize={} \
              -Dznode.container.checkIntervalMs=3000 -Djute.maxbuffer=65536 \
-             -Dzookeeper.extendedTypesEnabled=true",
+             -Dzookeeper.extendedTypesEnabled=true{operator}",
             self.snap_count, self.prealloc_kib
         );
-        let parsed = StaticConfig::parse("zoo.cfg", text.as_bytes(), &[("JVMFLAGS", &flags)]);
-        let myid = (number + 1).to_string();
-        let around = Surroundings { myid: Some(("myid", myid.as_bytes())), dynamic: None };
-        let complete = parsed.and_then(|parsed| parsed.complete(&around));
-        let mut config = complete.expect("a right config");
-        // Fewer than an operator may configure: what falls out of the cache is on the disk.
-        config.storage.commit_log_count = self.diff_cache;
-        // The counter would take years to reach its own end.
-        config.storage.epoch_length = config.storage.epoch_length.min(self.epoch_length);
-        // Nor would versions wrap.
-        config.storage.version_step = self.version_step;
-        config
+        let mut files = Files {
+            text,
+            flags,
+            id: i64::from(number + 1),
+            dynamic: None,
+            diff_cache: self.diff_cache,
+            epoch_length: self.epoch_length,
+            version_step: self.version_step,
+        };
+        if number >= self.founders() {
+            let first = Ensemble::from_text(self.members().as_bytes()).expect("a right list");
+            files.introduce(&first, PeerRole::Observer);
+        }
+        files
     }
 }

@@ -108,6 +108,9 @@ const KNOWN: &[(&str, Species)] = &[
     ("RipeningIgnoresSettled", beyond("", "costs an election some time; `election`")),
     ("LeaderUnconfirmed", beyond("", "costs an election some time; `election`")),
     ("SettledVotesComparedWhole", beyond("", "costs an election some time; `election`")),
+    ("OldMembersDecide", bug("", 1, &[Configuration, Commitment])),
+    ("NextMembersDecide", bug("", 1, &[Configuration, Commitment, Leadership])),
+    ("ProposedMembersInForce", bug("", 1, &[Configuration])),
 ];
 
 /// How one sees that an oracle is awake: it is the first to name a bug, once those that see the
@@ -154,6 +157,7 @@ pub const WITNESSES: &[Witness] = &[
     witness(Integrity, "CounterRollsOver", &[]),
     witness(Learning, "JoinerDropsCommits", &[]),
     witness(Votes, "TieBreakForgetsEpoch", &[]),
+    witness(Configuration, "ProposedMembersInForce", &[]),
 ];
 
 /// Bugs whose harm the rest of our own servers keeps from anybody who sees harm alone, and why.

@@ -13,7 +13,8 @@ use crate::{
 };
 
 impl Wish {
-    fn of(request: &Request<'_>) -> Wish {
+    /// A request.
+    pub fn of(request: &Request<'_>) -> Wish {
         let mut body = Vec::new();
         request.encode(&mut body);
         Wish { op: request.op().code(), body }

@@ -280,10 +280,12 @@ fn a_reconfiguration_needs_both_quorums_and_what_was_before_it_only_the_old() {
     propose(&mut rig, 1);
     let next = Quorum::majority([1, 4, 5].map(ServerId));
     rig.act(|leader, _, _, _| {
+        // What comes in the same turn is proposed before anybody looks.
         leader.propose(z(EPOCH, 2), Arc::new(entry(z(EPOCH, 2))));
-        leader.reconfigure(next, b"next".to_vec(), true);
+        leader.propose(z(EPOCH, 3), Arc::new(entry(z(EPOCH, 3))));
+        leader.reconfigure(z(EPOCH, 2), next, b"next".to_vec(), true);
     });
-    propose(&mut rig, 3);
+    rig.durable(z(EPOCH, 3));
     let words = rig.ack(A, z(EPOCH, 3));
     assert_eq!(commits(&words), ["commit to 0x500000001"], "the others need the new ones, too");
     let words = rig.ack(LinkId(4), z(EPOCH, 2));
@@ -299,7 +301,7 @@ fn a_leader_that_does_not_stay_commits_no_more_and_leaves_when_the_others_have()
     let next = Quorum::majority([2, 4, 5].map(ServerId));
     rig.act(|leader, _, _, _| {
         leader.propose(z(EPOCH, 1), Arc::new(entry(z(EPOCH, 1))));
-        leader.reconfigure(next, b"next".to_vec(), false);
+        leader.reconfigure(z(EPOCH, 1), next, b"next".to_vec(), false);
     });
     rig.durable(z(EPOCH, 1));
     propose(&mut rig, 2);

@@ -201,6 +201,10 @@ fn reply(txn: &Txn<'_>, stat: Stat, out: &mut Vec<u8>) {
                 stat.encode(out);
             }
         }
+        Txn::SetData { data, reconfig: true, .. } => {
+            out.put_buffer(*data);
+            stat.encode(out);
+        }
         Txn::SetData { .. } | Txn::SetAcl { .. } => stat.encode(out),
         _ => {}
     }

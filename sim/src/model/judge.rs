@@ -3,6 +3,7 @@
 //! tree just before. The rules and their order are those of `PrepRequestProcessor`.
 
 use menagerie_core::{
+    config::Ensemble,
     id::SessionId,
     jute::Write,
     proto::{Create, CreateKind, ErrorCode, OpCode, Request, perms},
@@ -29,6 +30,13 @@ pub struct Judged {
     pub body: Vec<u8>,
 }
 
+impl Judged {
+    /// A request is refused.
+    pub fn refused(code: ErrorCode) -> Judged {
+        failed(code)
+    }
+}
+
 type Verdict = Result<Judged, ErrorCode>;
 
 /// The transaction that `request` must become.
@@ -37,9 +45,40 @@ pub fn judge(model: &Model, header: &TxnHeader, caller: &Caller, request: &Reque
         Request::Multi(ops) => Ok(multi(model, header, caller, ops)),
         // By itself it is no operation (ZOOKEEPER-2623).
         Request::Check { .. } => Err(ErrorCode::Unimplemented),
+        Request::Reconfig { .. } => reconfig(model, header, caller, request),
         _ => one(model, caller, request),
     };
     judged.unwrap_or_else(failed)
+}
+
+/// What other members come to if none are under way and enough of the next are up to date. Which
+/// version the list of the first files was dated with, the model does not know.
+fn reconfig(model: &Model, header: &TxnHeader, caller: &Caller, request: &Request<'_>) -> Verdict {
+    let Request::Reconfig { joining, leaving, members, from_config } = *request else {
+        return Err(ErrorCode::Unimplemented);
+    };
+    if !model.reconfigures {
+        return Err(ErrorCode::ReconfigDisabled);
+    }
+    session(model, caller)?;
+    let path = b"/zookeeper/config";
+    let node = model.node(path).ok_or(ErrorCode::NoNode)?;
+    let version = node.stat.mzxid;
+    if from_config != -1 && from_config != version.0 && version.counter() != 0 {
+        return Err(ErrorCode::BadVersion);
+    }
+    let before = Ensemble::from_text(node.data.as_deref().unwrap_or_default());
+    let next = match members {
+        Some(text) => Ensemble::replaced(text)?,
+        None => before.ok_or(ErrorCode::NoNode)?.changed(joining, leaving)?,
+    };
+    if next.voters().next().is_none() {
+        return Err(ErrorCode::BadArguments);
+    }
+    allow(&node.acl, perms::WRITE, caller)?;
+    let next = next.with_version(header.zxid.0.cast_unsigned()).to_string();
+    let data = Some(next.as_bytes());
+    Ok(logged(&Txn::SetData { path, data, version: -1, reconfig: true }))
 }
 
 /// Whether the sweeper may delete a znode at the wall time `now_ms`.
@@ -134,7 +173,6 @@ fn one(model: &Model, caller: &Caller, request: &Request<'_>) -> Verdict {
             let version = fits(model, node.stat.version, *version)?;
             Ok(logged(&Txn::Check { path, version }))
         }
-        Request::Reconfig { .. } => Err(ErrorCode::ReconfigDisabled),
         _ => Err(ErrorCode::Unimplemented),
     }
 }

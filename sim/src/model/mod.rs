@@ -14,7 +14,11 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use menagerie_core::proto::{Acl, Identity, Stat, perms};
+use menagerie_core::{
+    config::Ensemble,
+    id::Zxid,
+    proto::{Acl, Identity, Stat, perms},
+};
 
 pub use self::{
     apply::{Applied, Fired},
@@ -123,6 +127,8 @@ pub struct Model {
     pub enforces_quotas: bool,
     /// By how much versions grow.
     pub version_step: i32,
+    /// Whether the members of the ensemble may change.
+    pub reconfigures: bool,
 }
 
 impl Model {
@@ -143,15 +149,30 @@ impl Model {
         insert(b"/zookeeper", system);
         insert(b"/zookeeper/quota", empty());
         insert(b"/zookeeper/config", config);
-        Model { nodes, sessions: BTreeMap::new(), enforces_quotas: false, version_step: 1 }
+        Model {
+            nodes,
+            sessions: BTreeMap::new(),
+            enforces_quotas: false,
+            version_step: 1,
+            reconfigures: false,
+        }
     }
 
     /// Who belongs to an ensemble stands at `/zookeeper/config` from the beginning.
-    pub fn show_members(&mut self, members: &str) {
+    pub fn show_members(&mut self, members: &Ensemble) {
         let config = self.nodes.get_mut(&b"/zookeeper/config"[..]).expect("it is always there");
         let config = Arc::make_mut(config);
-        config.data = Some(members.into());
+        config.data = Some(members.to_string().into());
         config.stat.version = -1;
+        config.stat.mzxid = Zxid(members.version().cast_signed());
+    }
+
+    /// The same under another version, unless a transaction has changed them.
+    pub fn date_members(&mut self, members: &Ensemble, version: u64) {
+        let shown = self.node(b"/zookeeper/config").map_or(0, |config| config.stat.mzxid.0);
+        if Zxid(shown).counter() == 0 && shown != version.cast_signed() {
+            self.show_members(&members.clone().with_version(version));
+        }
     }
 
     /// A znode, as reads find it: the root has an empty name, too.

@@ -84,8 +84,8 @@ impl Acks {
         let heard = learning::heard(server, course, packet.kind, zxid);
         match packet.kind {
             kind::PROPOSAL => course.sent = zxid.0,
-            kind::COMMIT => course.told = zxid.0,
-            kind::INFORM => {
+            kind::COMMIT | kind::COMMITANDACTIVATE => course.told = zxid.0,
+            kind::INFORM | kind::INFORMANDACTIVATE => {
                 (course.sent, course.told) = (course.sent.max(zxid.0), zxid.0);
             }
             kind::NEWLEADER => course.before = course.sent,

@@ -12,20 +12,24 @@ use menagerie_core::{
     id::{LinkId, Zxid},
     jute::Reader,
     proto::OpCode,
-    quorum::Quorum,
     txn::{Txn, TxnDigest, TxnEntry, TxnHeader},
 };
 
 use super::{
     Check, Property, Violation, agreement,
     asked::{Arrived, Outcome},
-    commitment, digests, ephemerals,
+    commitment,
+    configuration::Configurations,
+    digests, ephemerals,
     off::Off,
     order,
     replica::Replica,
     writes,
 };
-use crate::model::{Model, changes_quotas};
+use crate::{
+    model::{Model, changes_quotas},
+    scenario::Scenario,
+};
 
 /// A transaction that some server logged.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +49,8 @@ pub struct Ghost {
     pub replicas: Vec<Replica>,
     /// One that begins with an empty disk.
     pub empty: Replica,
-    /// Which of them may decide.
-    pub quorum: Quorum,
+    /// Which of them belong to the ensemble, and may decide.
+    pub configurations: Configurations,
     /// The transactions that were logged anywhere, with how many requests had arrived by then.
     pub history: BTreeMap<i64, (Arc<Proposed>, u64)>,
     /// Those that anybody was shown, in order.
@@ -82,33 +86,21 @@ pub struct Ghost {
 }
 
 impl Ghost {
-    /// In this world versions grow by so much.
-    pub fn step_versions(&mut self, step: i32) {
-        let replicas = self.replicas.iter_mut().chain([&mut self.empty]);
-        replicas.for_each(|replica| replica.model.version_step = step);
-        self.model.version_step = step;
-    }
-
-    /// The ghost of so many fresh servers.
-    ///
-    /// `members` is what they show at `/zookeeper/config`.
-    pub fn fresh(
-        servers: usize,
-        tick_ms: u64,
-        quorum: Quorum,
-        members: Option<&str>,
-        enforces_quotas: bool,
-    ) -> Ghost {
+    /// The ghost of a world's fresh servers.
+    pub fn fresh(scenario: &Scenario) -> Ghost {
+        let first = scenario.first();
         let mut model = Model::fresh();
-        if let Some(members) = members {
+        if let Some(members) = first {
             model.show_members(members);
         }
-        model.enforces_quotas = enforces_quotas;
-        let empty = Replica::fresh(tick_ms, model.clone());
+        model.enforces_quotas = scenario.servers[0].security.enforce_quota;
+        model.version_step = scenario.servers[0].storage.version_step;
+        model.reconfigures = scenario.changes();
+        let empty = Replica::fresh(scenario.tick_ms(), model.clone());
         Ghost {
-            replicas: vec![empty.clone(); servers],
+            replicas: vec![empty.clone(); scenario.servers.len()],
             empty,
-            quorum,
+            configurations: Configurations::new(first),
             history: BTreeMap::new(),
             committed: Vec::new(),
             model,
@@ -161,6 +153,7 @@ impl Ghost {
         if let Some((known, _)) = self.history.get(&zxid) {
             return self.off.pardon(agreement::same(server, known, &proposed));
         }
+        self.configurations.log(&header, &entry.txn);
         self.unled = Some((server, header.zxid));
         if header.op == OpCode::CloseSession.code() {
             self.closing.insert(header.session.0);
@@ -223,7 +216,20 @@ impl Ghost {
             self.outcomes.insert(request.number, outcome);
         }
         self.committed.push(zxid);
+        self.configurations.commit(zxid);
         Ok(())
+    }
+
+    /// A server that begins to serve shows the list that is in force there, until a transaction
+    /// changes it.
+    pub fn shows_members(&mut self, server: usize, version: u64) {
+        let replica = &mut self.replicas[server];
+        if Zxid(version.cast_signed()).counter() == 0 {
+            replica.dated = version;
+        }
+        if let Some(first) = self.configurations.first() {
+            replica.model.date_members(first, replica.dated);
+        }
     }
 
     /// A server shows the next transaction of history.
@@ -280,6 +286,7 @@ impl Ghost {
             self.replicas.iter().any(|replica| replica.log.binary_search(zxid).is_ok())
         };
         self.history.retain(|zxid, _| *zxid <= upto || logged(zxid));
+        self.configurations.forget(|zxid| self.history.contains_key(&zxid));
         let close = OpCode::CloseSession.code();
         let open = self.history.range(upto + 1..);
         let closes = open.filter(|(_, (proposed, _))| proposed.header.op == close);

@@ -21,8 +21,10 @@ pub fn heard(server: usize, course: &Course, kind: i32, zxid: Zxid) -> Check {
     let right = match kind {
         kind::PROPOSAL => begins || zxid.follows(sent),
         // What was proposed to an observer while it joined comes once more.
-        kind::INFORM => begins || zxid.follows(sent) || (zxid <= sent && zxid > told),
-        kind::COMMIT => zxid <= sent && zxid > told,
+        kind::INFORM | kind::INFORMANDACTIVATE => {
+            begins || zxid.follows(sent) || (zxid <= sent && zxid > told)
+        }
+        kind::COMMIT | kind::COMMITANDACTIVATE => zxid <= sent && zxid > told,
         _ => true,
     };
     if right {

@@ -29,7 +29,10 @@ impl Oracles {
         let lacks = |other: &Replica| last > 0 && !other.holds_durably(last);
         let promised = |other: &Replica| other.promised.accepted() >= replica.promised.accepted();
         let itself = |voter: ServerId| declared && voter.0 - 1 == server as i64;
-        !ghost.quorum.holds(Sound, |voter| itself(voter) || others(voter).is_some_and(lacks))
-            && ghost.quorum.holds(Sound, |voter| others(voter).is_some_and(promised))
+        // Somebody may still go by an older list of members.
+        ghost.configurations.all().all(|quorum| {
+            !quorum.holds(Sound, |voter| itself(voter) || others(voter).is_some_and(lacks))
+                && quorum.holds(Sound, |voter| others(voter).is_some_and(promised))
+        })
     }
 }

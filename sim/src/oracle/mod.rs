@@ -10,6 +10,7 @@ pub mod agreement;
 pub mod asked;
 pub mod bounds;
 pub mod commitment;
+pub mod configuration;
 mod cutter;
 pub mod digests;
 pub mod durability;
@@ -104,27 +105,24 @@ pub struct Oracles {
     syncs: bool,
     /// A tick, in microseconds.
     tick: u64,
+    /// How many servers were members from the beginning on.
+    founders: usize,
     proofs: &'static [Proof],
 }
 
 impl Oracles {
     /// The oracles of fresh servers.
     pub fn new(scenario: &Scenario, proofs: &'static [Proof]) -> Oracles {
-        let enforces_quotas = scenario.servers[0].security.enforce_quota;
-        let (servers, tick_ms) = (scenario.servers.len(), scenario.tick_ms());
-        let (quorum, members) = (scenario.quorum(), scenario.members());
-        let members = members.as_deref();
-        let mut ghost = Ghost::fresh(servers, tick_ms, quorum, members, enforces_quotas);
-        ghost.step_versions(scenario.servers[0].storage.version_step);
         Oracles {
-            ghost,
+            ghost: Ghost::fresh(scenario),
             replies: Vec::new(),
             seen: Vec::new(),
             signs: Signs::default(),
             leaders: Leaders::default(),
             wrong: None,
             syncs: false,
-            tick: tick_ms * 1_000,
+            tick: scenario.tick_ms() * 1_000,
+            founders: scenario.founders,
             proofs,
         }
     }
@@ -162,14 +160,21 @@ impl Oracles {
                 self.ghost.epoch = before.max(epoch);
                 if news {
                     self.seen.push(Probe::LeaderMade);
+                    self.ghost.shows_members(server, view.members);
                     let Ghost { replicas, model, .. } = &mut self.ghost;
                     replicas[server].expiry.restarted(&model.sessions, now.mono);
                 }
             }
             Phase::Following { leader, serving: true } => {
+                if news {
+                    self.ghost.shows_members(server, view.members);
+                }
                 self.serves(server, leader, news, Probe::FollowerServes)?;
             }
             Phase::Observing { leader, serving: true } => {
+                if news {
+                    self.ghost.shows_members(server, view.members);
+                }
                 self.serves(server, leader, news, Probe::ObserverServes)?;
             }
             Phase::Alone => {}
@@ -192,6 +197,9 @@ impl Oracles {
             return Ok(());
         };
         self.seen.push(probe);
+        if server >= self.founders && self.ghost.configurations.names(server) {
+            self.seen.push(Probe::JoinerServes);
+        }
         let mine = self.ghost.replicas[server].promised.current();
         let theirs = self.ghost.replicas[leader].promised.current();
         if self.leader() == Some(leader) && mine == theirs {
@@ -565,6 +573,11 @@ impl Oracles {
                     self.seen.push(Probe::SequentialMade);
                 }
             }
+            (_, Some(Request::Reconfig { .. })) => match E::from_code(header.err) {
+                Some(E::Ok) => self.seen.push(Probe::Reconfigured),
+                Some(E::ReconfigDisabled) => {}
+                _ => self.seen.push(Probe::ReconfigRefused),
+            },
             (Some(OpCode::GetAcl), _) if header.err == 0 && arrived.ids.len() > 1 => {
                 self.seen.push(Probe::AclMasked);
             }

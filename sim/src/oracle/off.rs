@@ -18,6 +18,7 @@ pub const LOCAL: &[Property] = &[
     Property::Integrity,
     Property::Learning,
     Property::Votes,
+    Property::Configuration,
     Property::Rot,
     Property::Bounds,
 ];

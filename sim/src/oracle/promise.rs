@@ -35,6 +35,9 @@ impl Property {
             Property::Order => "a log ascends, without gaps within an epoch",
             Property::Integrity => "whatever is logged was proposed by a leader of its epoch",
             Property::Learning => "a learner takes all that its leader tells it",
+            Property::Configuration => {
+                "other members are in force once quorums of both lists hold that they are to be"
+            }
             Property::Votes => "within a round, a server's vote only gets better",
         }
     }

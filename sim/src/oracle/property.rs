@@ -78,6 +78,8 @@ properties! {
     Learning,
     /// Within a round votes only get better.
     Votes,
+    /// A list of members is in force once both quorums hold it.
+    Configuration,
 }
 
 /// A promise that was broken.

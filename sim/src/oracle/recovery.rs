@@ -17,7 +17,7 @@ pub fn recovered(ghost: &mut Ghost, server: usize, zxid: i64) -> Check {
     let gone =
         |one: &&i64| ghost.committed.binary_search(one).is_ok() && log.binary_search(one).is_err();
     let matters =
-        |one: &&i64| **one <= replica.applied || !commitment::is_held(ghost, Some(server), **one);
+        |one: &&i64| **one <= replica.applied || !commitment::is_held_without(ghost, server, **one);
     let lost = replica.upto(durable).iter().filter(gone).find(matters).copied();
     if let Some(lost) = lost {
         let (zxid, lost) = (Zxid(zxid), Zxid(lost));

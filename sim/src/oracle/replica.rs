@@ -63,11 +63,12 @@ pub struct Link {
 impl Link {
     /// A request arrived on it.
     pub fn take(&mut self, arrived: &Arc<Arrived>, proofs: &[Proof]) {
-        if let Some(Request::Auth { scheme: b"digest", auth, .. }) = arrived.request()
-            && let Some((_, id)) = proofs.iter().find(|(proof, _)| *proof == auth)
-            && !self.ids.contains(id)
-        {
-            self.ids.push(id.clone());
+        if let Some(Request::Auth { scheme: b"digest", auth, .. }) = arrived.request() {
+            for (_, id) in proofs.iter().filter(|(proof, _)| *proof == auth) {
+                if !self.ids.contains(id) {
+                    self.ids.push(id.clone());
+                }
+            }
         }
         if fifo::is_aside(arrived.op) {
             self.asides.push_back(Arc::clone(arrived));
@@ -129,6 +130,10 @@ pub struct Replica {
     pub phase: Option<Phase>,
     /// Its epochs when it was last seen.
     pub promised: Promised,
+    /// The newest list of members that this process took for the one in force.
+    pub members: i64,
+    /// The version that the first list had when it last began to serve.
+    pub dated: u64,
     /// Its vote when it was last seen.
     pub votes: Votes,
     /// Its clients' links.
@@ -154,6 +159,8 @@ impl Replica {
             acks: Acks::default(),
             phase: None,
             promised: Promised::default(),
+            members: 0,
+            dated: 0,
             votes: Votes::default(),
             links: BTreeMap::new(),
             any_gone: false,
@@ -199,5 +206,6 @@ impl Replica {
         self.expiry.crashed();
         self.acks.crashed();
         (self.phase, self.said, self.votes) = (None, 0, Votes::default());
+        self.members = 0;
     }
 }

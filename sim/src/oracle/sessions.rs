@@ -68,19 +68,14 @@ fn broken(what: String) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use menagerie_core::{
-        id::{ServerId, SessionId},
-        proto::PASSWORD_LEN,
-        quorum::Quorum,
-        time::Instant,
-    };
+    use menagerie_core::{id::SessionId, proto::PASSWORD_LEN, time::Instant};
 
     use super::*;
+    use crate::scenario::{Knob, Scenario};
 
     #[test]
     fn only_who_cannot_know_of_its_end_gives_a_session_that_was_closed() {
-        let quorum = Quorum::majority([1, 2, 3].map(ServerId));
-        let mut ghost = Ghost::fresh(3, 1_000, quorum, None, false);
+        let mut ghost = Ghost::fresh(&Scenario::of(&[Knob::Voters(3)]));
         ghost.replicas[1].model.sessions.insert(7, 4_000);
         let mut asked = Connect {
             session: 7,

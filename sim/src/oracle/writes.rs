@@ -10,7 +10,7 @@ use menagerie_core::{
     txn::Txn,
 };
 
-use super::{Check, Property, Violation, asked::Arrived, ghost::Proposed};
+use super::{Check, Property, Violation, asked::Arrived, configuration, ghost::Proposed};
 use crate::model::{Judged, Model, judge, may_sweep};
 
 const MALFORMED: i32 = ErrorCode::MarshallingError.code();
@@ -64,6 +64,9 @@ pub fn fits(model: &Model, proposed: &Proposed, arrived: &Arrived, txn: &Txn<'_>
     match (arrived.request(), txn) {
         (None, _) => true,
         (Some(Request::CloseSession), Txn::CloseSession { .. }) => true,
+        (Some(request @ Request::Reconfig { .. }), _) if model.reconfigures => {
+            configuration::fits(model, proposed, arrived, &request)
+        }
         (Some(request), _) => {
             let judged = judge(model, header, &arrived.caller(), &request);
             judged.op == header.op && judged.body == proposed.body

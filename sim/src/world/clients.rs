@@ -24,7 +24,7 @@ use crate::{
     oracle::{Check, Property, Violation},
     probe::Probe,
     rng::{Rng, Subsystem},
-    scenario::{Scenario, proofs},
+    scenario::{OF_CLIENTS, Scenario, proofs},
     trace::{Act, Wish},
     workload::Workload,
 };
@@ -42,6 +42,8 @@ pub struct Actor {
     /// How often it has dialled.
     dials: u64,
     over: bool,
+    /// Whether it has proved that it may do everything.
+    is_super: bool,
     /// Whether the user has asked to close the session, and so asks for nothing more.
     closing: bool,
     pub frozen_until: u64,
@@ -80,6 +82,7 @@ impl Actor {
             seeds,
             dials: 0,
             over: false,
+            is_super: false,
             closing: false,
             frozen_until: 0,
             timer_at: u64::MAX,
@@ -100,6 +103,21 @@ impl Actor {
         self.workload.reseed(Rng::stream(seed, Subsystem::Workload, number));
         self.healthy.reseed(Rng::stream(seed, Subsystem::Health, number));
         self.seeds = Rng::stream(seed, Subsystem::Client, number);
+    }
+
+    /// Whether its session has ended.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// The name of the request by which it proves that it may do everything, if it did not yet.
+    pub fn becomes_super(&mut self) -> Option<RequestId> {
+        if std::mem::replace(&mut self.is_super, true) {
+            return None;
+        }
+        let id = self.name();
+        self.auths.insert(id);
+        Some(id)
     }
 
     /// Whether it waits for an answer.
@@ -144,6 +162,7 @@ impl Actor {
         self.config.seed = self.seeds.bits();
         self.machine = Client::new(self.config.clone());
         (self.over, self.closing, self.newest) = (false, false, 0);
+        self.is_super = false;
         self.links.clear();
         self.book = Book::default();
     }
@@ -201,8 +220,13 @@ impl World {
         if self.client_sleeps(client, Ev::ClientHealthy { client }) {
             return Ok(());
         }
+        let operates = self.operator() == Some(client);
         let workload = &mut self.clients[client].healthy;
         let wait = workload.pause(self.scenario.think);
+        if operates {
+            self.after(wait, Ev::ClientHealthy { client });
+            return self.looks_after();
+        }
         let act = workload.act(self.scenario.burst);
         self.after(wait, Ev::ClientHealthy { client });
         self.acts(client, act)
@@ -227,7 +251,7 @@ impl World {
     }
 
     /// The user does something; if the session has ended, a new one comes first.
-    fn acts(&mut self, client: usize, act: Act) -> Check {
+    pub(super) fn acts(&mut self, client: usize, act: Act) -> Check {
         self.compare_watches(client)?;
         let actor = &mut self.clients[client];
         if actor.over {
@@ -245,7 +269,7 @@ impl World {
             Act::Prove => {
                 let id = actor.name();
                 actor.auths.insert(id);
-                let (auth, _) = proofs()[client % proofs().len()];
+                let (auth, _) = proofs()[client % OF_CLIENTS];
                 self.client_turn(client, Input::Auth { id, scheme: b"digest", auth })
             }
             Act::Ask(wishes) => {

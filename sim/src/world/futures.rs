@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Other futures of one past: everything that is left to chance is drawn anew from here on.
 
-use super::{World, script::Script};
+use super::{
+    World,
+    script::{Changes, Script},
+};
 use crate::{
     faults::Climate,
     rng::{Rng, Subsystem},
@@ -15,7 +18,11 @@ impl World {
         self.seed = Rng::stream(self.seed, Subsystem::Future, number).bits();
         let seed = self.seed;
         let stream = |subsystem, ordinal| Rng::stream(seed, subsystem, ordinal);
-        self.script = Script::drawn(climate, stream(Subsystem::Faults, 0));
+        let changes = Changes {
+            every: self.scenario.reconfigures,
+            rng: Box::new(stream(Subsystem::Operator, 0)),
+        };
+        self.script = Script::drawn(climate, stream(Subsystem::Faults, 0), changes);
         for (name, link) in &mut self.links {
             link.reseed(stream(Subsystem::Link, *name));
         }

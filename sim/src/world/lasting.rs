@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use menagerie_core::{id::ServerId, node::Phase, zoo::Sound};
+use menagerie_core::{id::ServerId, node::Phase, quorum::Quorum, zoo::Sound};
 
 use super::{SECOND, World, links::name, server::Death};
 use crate::{
@@ -60,7 +60,10 @@ impl World {
             return Ok(());
         }
         let mut rng = Rng::stream(self.seed, Subsystem::Health, LASTING);
-        self.outside = draw(self.servers.len(), &self.oracles.ghost.quorum, &mut rng);
+        self.outside = {
+            let quorums: Vec<Quorum> = self.oracles.ghost.configurations.open().cloned().collect();
+            draw(self.servers.len(), &quorums, &mut rng)
+        };
         for (server, fate) in self.outside.clone() {
             self.note(|_| format!("{} is {fate:?} for ever", name(server)));
             let (inward, outward) = match fate {
@@ -99,8 +102,9 @@ impl World {
         let core = self.core();
         let replicas = &self.oracles.ghost.replicas;
         progress::healed(core.iter().map(|server| &replicas[*server]), self.now)?;
-        let phases: Vec<_> =
-            core.iter().map(|server| (server + 1, replicas[*server].phase)).collect();
+        let members =
+            core.iter().filter(|server| self.oracles.ghost.configurations.names(**server));
+        let phases: Vec<_> = members.map(|server| (server + 1, replicas[*server].phase)).collect();
         let leaders: Vec<i64> = phases
             .iter()
             .filter(|(_, phase)| matches!(phase, Some(Phase::Leading { established: true, .. })))
@@ -134,11 +138,7 @@ const LASTING: u64 = 1 << 32;
 
 /// Draws a core, a quorum that would be none with one voter less of those drawn last, and a fate
 /// for each server outside. Observers are in it or not.
-fn draw(
-    servers: usize,
-    quorum: &menagerie_core::quorum::Quorum,
-    rng: &mut Rng,
-) -> BTreeMap<usize, Fate> {
+fn draw(servers: usize, quorums: &[Quorum], rng: &mut Rng) -> BTreeMap<usize, Fate> {
     let number = |server: usize| ServerId(server as i64 + 1);
     let mut order: Vec<usize> = (0..servers).collect();
     for at in (1..servers).rev() {
@@ -146,8 +146,8 @@ fn draw(
     }
     let (mut core, mut outside) = (Vec::new(), BTreeMap::new());
     for server in order {
-        let voter = quorum.is_voter(number(server));
-        let whole = quorum.holds(Sound, |id| core.contains(&id));
+        let voter = quorums.iter().any(|quorum| quorum.is_voter(number(server)));
+        let whole = quorums.iter().all(|quorum| quorum.holds(Sound, |id| core.contains(&id)));
         let fate = *rng.pick(&[Fate::Dead, Fate::Frozen, Fate::CutOff, Fate::Mute, Fate::Deaf]);
         if if voter { whole } else { rng.one_in(2) } {
             outside.insert(server, fate);
@@ -164,13 +164,12 @@ mod tests {
 
     #[test]
     fn a_core_is_a_quorum_and_no_more_of_its_voters_than_it_takes() {
-        use menagerie_core::quorum::Quorum;
         for seed in 0..200 {
             let servers = 1 + seed as usize % 7;
             let voters = servers.min(5);
             let quorum = Quorum::majority((1..=voters as i64).map(ServerId));
             let mut rng = Rng::stream(seed, Subsystem::Health, LASTING);
-            let outside = draw(servers, &quorum, &mut rng);
+            let outside = draw(servers, &[quorum], &mut rng);
             let inside = (0..voters).filter(|server| !outside.contains_key(server)).count();
             assert_eq!(inside, voters / 2 + 1);
         }

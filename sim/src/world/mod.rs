@@ -20,6 +20,7 @@ mod guard;
 mod input;
 mod lasting;
 mod links;
+mod reconfigure;
 mod rolling;
 mod rot;
 mod rude;
@@ -36,7 +37,12 @@ use std::collections::{BTreeMap, VecDeque};
 use menagerie_core::{client, id::LaneId, io::Effects};
 
 use self::{
-    agenda::Agenda, clients::Actor, dials::Call, script::Script, server::Server, sights::Sight,
+    agenda::Agenda,
+    clients::Actor,
+    dials::Call,
+    script::{Changes, Script},
+    server::Server,
+    sights::Sight,
 };
 pub use self::{
     links::name,
@@ -97,6 +103,8 @@ enum Ev {
     ClientHealthy { client: usize },
     /// A fault strikes.
     Strike { due: u64 },
+    /// The operator wants other members; due at the time that a trace names it by.
+    Reform { due: u64 },
     /// A fault that lasts ends.
     Ease(strike::Easing),
 }
@@ -156,13 +164,19 @@ impl World {
             &mut Rng::stream(seed, Subsystem::Scenario, 2),
             servers,
         ));
+        let mut changes = Rng::stream(seed, Subsystem::Scenario, 3);
+        let changes = scenario::draw_changes(&mut changes, &nature, servers);
+        nature.extend(changes);
         World::of_nature(seed, hash_key, nature)
     }
 
     /// The world of a seed and a nature, before its first event: the faults are drawn.
     pub fn of_nature(seed: u64, hash_key: (u64, u64), nature: Vec<Knob>) -> World {
         let climate = Climate::draw(&mut Rng::stream(seed, Subsystem::Scenario, 1));
-        let script = Script::drawn(climate, Rng::stream(seed, Subsystem::Faults, 0));
+        let every = Scenario::of(&nature).reconfigures;
+        let rng = Box::new(Rng::stream(seed, Subsystem::Operator, 0));
+        let faults = Rng::stream(seed, Subsystem::Faults, 0);
+        let script = Script::drawn(climate, faults, Changes { every, rng });
         World::begin(seed, hash_key, nature, script, None)
     }
 
@@ -184,7 +198,9 @@ impl World {
         let servers: Vec<Server> = (0..scenario.servers.len())
             .map(|number| Server::new(number, seed, hash_key, &scenario))
             .collect();
-        let clients = (0..scenario.clients).map(|n| Actor::new(seed, n, &scenario)).collect();
+        // Where the members change, the last one is the operator.
+        let clients = scenario.clients + usize::from(scenario.changes());
+        let clients = (0..clients).map(|n| Actor::new(seed, n, &scenario)).collect();
         let mut world = World {
             seed,
             tally: Tally { worlds: 1, ..Tally::default() },
@@ -210,17 +226,23 @@ impl World {
             spare: Spare::default(),
             scenario,
         };
-        for server in 0..world.servers.len() {
+        for server in 0..world.scenario.founders {
             world.at(0, Ev::Start { server, life: 1 });
         }
         for client in 0..world.clients.len() {
             world.at(1_000 + client as u64, Ev::ClientTimer { client });
+            if Some(client) == world.operator() {
+                continue;
+            }
             if let Some(due) = world.script.first_act(client) {
                 world.at(due, Ev::ClientWork { client, due });
             }
         }
         if let Some(due) = world.script.first_fault() {
             world.at(due, Ev::Strike { due });
+        }
+        if let Some(due) = world.script.first_change().filter(|_| world.scenario.changes()) {
+            world.at(due, Ev::Reform { due });
         }
         world
     }
@@ -355,6 +377,7 @@ impl World {
             Ev::ClientWork { client, due } => return self.client_work(client, due),
             Ev::ClientHealthy { client } => return self.client_healthy(client),
             Ev::Strike { due } => return self.strike(due),
+            Ev::Reform { due } => return self.reform(due),
             Ev::Ease(easing) => return self.ease(easing),
         }
         Ok(())

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use crate::{
-    faults::{Climate, Fault},
+    faults::{Climate, Family, Fault},
     rng::Rng,
     scenario::Scenario,
     trace::{Act, Decision, Step},
@@ -14,6 +14,8 @@ use crate::{
 
 /// The first fault strikes at this time, if any does.
 const FIRST_FAULT: u64 = 1_000_000;
+/// The members change at this time first, if ever.
+const FIRST_CHANGE: u64 = 3_000_000;
 /// The first client acts at this time, the others a little later.
 const FIRST_ACT: u64 = 500_000;
 
@@ -27,21 +29,43 @@ pub struct Script {
 
 #[derive(Clone)]
 enum Source {
-    Drawn { climate: Climate, faults: Box<Rng> },
-    Told { faults: VecDeque<(u64, usize, Fault)>, acts: Vec<VecDeque<(u64, Act)>> },
+    Drawn {
+        climate: Climate,
+        faults: Box<Rng>,
+        changes: Changes,
+    },
+    Told {
+        faults: VecDeque<(u64, usize, Fault)>,
+        changes: VecDeque<(u64, Fault)>,
+        acts: Vec<VecDeque<(u64, Act)>>,
+    },
+}
+
+/// When the members change, drawn.
+#[derive(Clone)]
+pub struct Changes {
+    /// The mean time between two, in microseconds; 0 for never.
+    pub every: u64,
+    /// Chance.
+    pub rng: Box<Rng>,
 }
 
 impl Script {
     /// Decisions are drawn.
-    pub fn drawn(climate: Climate, faults: Rng) -> Script {
-        Script { source: Source::Drawn { climate, faults: Box::new(faults) }, taken: None }
+    pub fn drawn(climate: Climate, faults: Rng, changes: Changes) -> Script {
+        let source = Source::Drawn { climate, faults: Box::new(faults), changes };
+        Script { source, taken: None }
     }
 
     /// Decisions stand in a trace of so many clients.
     pub fn told(steps: &[Step], clients: usize) -> Script {
         let (mut faults, mut acts) = (VecDeque::new(), vec![VecDeque::new(); clients]);
+        let mut changes = VecDeque::new();
         for step in steps {
             match &step.decision {
+                Decision::Fault { fault, .. } if fault.family() == Family::Reconfiguration => {
+                    changes.push_back((step.at, *fault));
+                }
                 Decision::Fault { server, fault } => {
                     faults.push_back((step.at, *server as usize, *fault));
                 }
@@ -52,7 +76,7 @@ impl Script {
                 }
             }
         }
-        Script { source: Source::Told { faults, acts }, taken: None }
+        Script { source: Source::Told { faults, changes, acts }, taken: None }
     }
 
     /// Keeps what is decided from here on.
@@ -91,7 +115,7 @@ impl Script {
         leader: Option<usize>,
     ) -> Option<(usize, Fault, Option<u64>)> {
         let taken = match &mut self.source {
-            Source::Drawn { climate, faults } => {
+            Source::Drawn { climate, faults, .. } => {
                 let next = now + 1 + faults.wait(climate.every);
                 let family = climate.pick(faults)?;
                 let fault = Fault::draw(family, faults);
@@ -108,6 +132,30 @@ impl Script {
             }
         };
         self.keep(due, || Decision::Fault { server: taken.0 as u32, fault: taken.1 });
+        Some(taken)
+    }
+
+    /// When the members change first.
+    pub fn first_change(&self) -> Option<u64> {
+        match &self.source {
+            Source::Drawn { changes, .. } => (changes.every > 0).then_some(FIRST_CHANGE),
+            Source::Told { changes, .. } => changes.front().map(|(at, _)| *at),
+        }
+    }
+
+    /// The change of the members that was due at `due`, and when the next one is.
+    pub fn change(&mut self, due: u64, now: u64) -> Option<(Fault, Option<u64>)> {
+        let taken = match &mut self.source {
+            Source::Drawn { changes: Changes { every, rng }, .. } => {
+                let next = now + 1 + rng.wait(*every);
+                (Fault::draw(Family::Reconfiguration, rng), Some(next))
+            }
+            Source::Told { changes, .. } => {
+                let (_, fault) = changes.pop_front()?;
+                (fault, changes.front().map(|(at, _)| *at))
+            }
+        };
+        self.keep(due, || Decision::Fault { server: 0, fault: taken.0 });
         Some(taken)
     }
 

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use menagerie_core::{
-    config::ServerConfig,
+    config::{Role, ServerConfig},
     event::Event,
     id::{AskId, LaneId, LinkId},
     io::{Effect, Effects, Exit, Frame, Input, Port, Question},
@@ -28,6 +28,7 @@ use crate::{
     clock::Clock,
     disk::{Disk, Keep},
     faults::{Family, Struck},
+    files::Files,
     net::{End, Place, Side},
     oracle::{Check, Property, Violation},
     probe::Probe,
@@ -75,6 +76,9 @@ pub struct Server {
     pub crashed: bool,
     pub tore: bool,
     pub rotten: Option<Rotten>,
+    /// Whether an operator stopped it for good.
+    pub retired: bool,
+    pub files: Files,
     number: usize,
     config: ServerConfig,
     inbox: VecDeque<In>,
@@ -111,6 +115,8 @@ impl Server {
             crashed: false,
             tore: false,
             rotten: None,
+            retired: false,
+            files: scenario.files[number].clone(),
             number,
             config,
             inbox: VecDeque::new(),
@@ -130,6 +136,24 @@ impl Server {
         let of_life = |subsystem| stream(seed, subsystem, self.number, u64::from(self.life));
         self.disk.reseed(of_life(Subsystem::Disk));
         self.turns = of_life(Subsystem::Turns);
+    }
+
+    /// Whether it does not run, and will not come by itself.
+    pub fn is_away(&self) -> bool {
+        self.node.is_none() && (self.retired || self.life == 0)
+    }
+
+    /// What stands in its files counts from its next start on.
+    pub fn read_files(&mut self) {
+        self.config = self.files.read();
+    }
+
+    /// The version of the list of members in its files.
+    pub fn members(&self) -> u64 {
+        match &self.config.role {
+            Role::Standalone { .. } => 0,
+            Role::Member(member) => member.ensemble.version(),
+        }
     }
 
     /// Whether it has handled everything that it was given.
@@ -172,6 +196,8 @@ impl World {
         if machine.node.is_some() || life != machine.life + 1 {
             return;
         }
+        self.prepare(server);
+        let machine = &mut self.servers[server];
         machine.boot(life, self.now);
         self.tally.lives += 1;
         self.note(|_| format!("{} starts, life {life}", name(server)));
@@ -433,7 +459,7 @@ impl World {
                 Effect::Halt { exit, why } => return self.halts(server, exit, &why),
                 Effect::Dial { .. } | Effect::File { .. } => self.orders(server, effect)?,
                 Effect::Answer { .. } => {}
-                Effect::Configure(_) => unreachable!("no world changes who belongs to it"),
+                Effect::Configure(file) => self.configures(server, &file)?,
             }
         }
         Ok(())

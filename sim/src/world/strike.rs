@@ -53,7 +53,7 @@ impl World {
         self.befall(server, fault)
     }
 
-    fn befall(&mut self, server: usize, fault: Fault) -> Check {
+    pub(super) fn befall(&mut self, server: usize, fault: Fault) -> Check {
         match fault {
             Fault::Reset { .. }
             | Fault::CutToServer { .. }
@@ -78,6 +78,9 @@ impl World {
             Fault::CrashInSync { keep, operations, whom } => {
                 self.servers[server].ambush = Some(Ambush { operations, keep, whom });
                 Ok(())
+            }
+            Fault::Reconfigure { reform, follows, chance } => {
+                self.reconfigure(reform, follows, chance)
             }
             Fault::Refuse { .. }
             | Fault::SlowNetwork { .. }
@@ -316,7 +319,9 @@ impl World {
         self.recall(About::Fate, |_| "all faults end".to_owned());
         self.healed_at = Some(self.now);
         // Nothing is decided any more; clients go on by a stream of their own.
-        self.agenda.retain(|event| !matches!(event, Ev::Strike { .. } | Ev::ClientWork { .. }));
+        self.agenda.retain(|event| {
+            !matches!(event, Ev::Strike { .. } | Ev::Reform { .. } | Ev::ClientWork { .. })
+        });
         for client in 0..self.clients.len() {
             self.after(client as u64 * 1_000, Ev::ClientHealthy { client });
         }
@@ -347,6 +352,7 @@ impl World {
                 self.at(self.now, Ev::Arrive { link, from });
             }
         }
+        self.all_return();
         if self.scenario.lasting { self.faults_last() } else { Ok(()) }
     }
 

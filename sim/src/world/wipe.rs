@@ -57,7 +57,8 @@ impl World {
             self.note(|_| format!("{} has not recovered from its loss", name(before)));
             return Ok(());
         }
-        if self.servers[server].rotten.is_some() {
+        let machine = &self.servers[server];
+        if machine.rotten.is_some() || machine.is_away() {
             return Ok(());
         }
         if !self.oracles.may_be_wiped(server, declared) {

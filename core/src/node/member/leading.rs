@@ -202,7 +202,8 @@ impl<Z: Zoo> Member<Z> {
         self.membership.see(dated, fx);
     }
 
-    /// The server has just proposed other members, and the leader the transaction that says so.
+    /// The server has just proposed other members, and the leader the transaction that says so;
+    /// more may have been proposed behind it.
     fn propose_members(&mut self, base: &mut Base<Z>, next: Ensemble, fx: &mut Effects) {
         let Role::Leading(leading) = &mut self.role else { return };
         let at = |members: &Ensemble| members.members().get(&self.me.0).cloned();
@@ -212,7 +213,8 @@ impl<Z: Zoo> Member<Z> {
                 && before.is_none_or(|before| before.addresses == after.addresses)
         });
         told(format!("members of version {:x} are proposed", next.version()), fx);
-        leading.leader.reconfigure(next.quorum(), next.to_string().into_bytes(), stays);
+        let (zxid, text) = (Zxid(next.version().cast_signed()), next.to_string().into_bytes());
+        leading.leader.reconfigure(zxid, next.quorum(), text, stays);
         self.membership.see(next, fx);
         self.meet(base, fx);
     }

@@ -15,7 +15,7 @@ use crate::{
     time::Instant,
     txn,
     zab::{History, Learner, LearnerConfig, LearnerOrder, wire::ForwardedRequest},
-    zoo::Zoo,
+    zoo::{Mutation, Zoo},
 };
 
 /// A learner.
@@ -269,7 +269,11 @@ impl<Z: Zoo> Member<Z> {
         if let Some(text) = txn::reconfigured(entry).filter(|_| enabled)
             && let Some(next) = Ensemble::from_text(text)
         {
-            self.membership.see(next, fx);
+            if base.zoo.has(Mutation::ProposedMembersInForce) {
+                self.membership.adopt(next, fx);
+            } else {
+                self.membership.see(next, fx);
+            }
             self.meet(base, fx);
         }
     }

@@ -31,7 +31,7 @@ use crate::{
     id::{ServerId, Zxid},
     quorum::Quorum,
     zab::LeaderOrder,
-    zoo::Zoo,
+    zoo::{Mutation, Zoo},
 };
 
 /// A reconfiguration that was proposed and is not committed.
@@ -57,14 +57,15 @@ impl<Z: Zoo> Leader<Z> {
         (self.config.config_version, self.config.config) = (version.0, config);
     }
 
-    /// The transaction that was proposed last is a reconfiguration, with this text; `stays` says
-    /// whether this server is a voter in it, at the same place.
+    /// A transaction that was proposed, though perhaps not the last, is a reconfiguration, with this
+    /// text; `stays` says whether this server is a voter in it, at the same place.
     ///
     /// # Panics
-    /// If another one is under way.
-    pub fn reconfigure(&mut self, next: Quorum, config: Vec<u8>, stays: bool) {
+    /// If another one is under way, or this one is committed.
+    pub fn reconfigure(&mut self, zxid: Zxid, next: Quorum, config: Vec<u8>, stays: bool) {
         assert!(self.change.is_none(), "one at a time");
-        self.change = Some(Change { zxid: self.history.last(), config, stays });
+        assert!(zxid > self.history.committed(), "nobody has been asked yet");
+        self.change = Some(Change { zxid, config, stays });
         self.config.quorums = self.config.quorums.clone().towards(next);
     }
 
@@ -88,6 +89,7 @@ impl<Z: Zoo> Leader<Z> {
         // What was proposed before a reconfiguration needs no quorum of the next configuration.
         let (both, most) = match &self.change {
             None => (true, last),
+            Some(_) if self.zoo.has(Mutation::OldMembersDecide) => (false, last),
             Some(change) if change.zxid.follows(committed) => (true, change.zxid),
             Some(change) => (false, Zxid(change.zxid.0 - 1)),
         };
