@@ -31,8 +31,8 @@ pub enum Standing {
     /// No log, no snapshot and no epoch, as on a first start, or after everything was lost: it
     /// cannot tell.
     Empty,
-    /// Nothing, and `db.autocreate=false` says that this must be a loss; or a part of what its first
-    /// synchronisation was to bring.
+    /// Nothing, and `db.autocreate=false` says that this must be a loss; or a part of what its
+    /// first synchronisation was to bring.
     Missing,
 }
 

@@ -18,8 +18,8 @@
 //! that it has accepted, but whose NEWLEADER it has not acknowledged: its log is then a beginning
 //! of that leader's, and longer than all it ever acknowledged. It goes on from there with the
 //! `currentEpoch` that it has, and so yields in elections to whoever finished. Java, which has the
-//! same window, only starts there if it finds `currentEpoch.tmp`. With a `currentEpoch` of 0 it never
-//! finished one, and does not vote before it has.
+//! same window, only starts there if it finds `currentEpoch.tmp`. With a `currentEpoch` of 0 it
+//! never finished one, and does not vote before it has.
 
 use alloc::{collections::VecDeque, format, string::String, sync::Arc, vec::Vec};
 

@@ -36,8 +36,8 @@
 //! - **D8: what is read is written.** What a start reads of the newest log and was never known to
 //!   be synced (all of it, where no mark speaks of it) is written once more and synced before it is
 //!   served: after a failed sync a system may show bytes that the disk will never hold, and call a
-//!   further sync a success. So it is with where each log ends that is read, which may be a cut, and
-//!   with the mark.
+//!   further sync a success. So it is with where each log ends that is read, which may be a cut,
+//!   and with the mark.
 //! - **D9: history loses only its end.** What a leader says was never committed goes from the end
 //!   on, the newest first, each step durable before the next. A snapshot holds only what was
 //!   committed: where one reaches further than the leader's history, D5 applies. A tree that takes

@@ -57,8 +57,8 @@ impl<Z: Zoo> Leader<Z> {
         (self.config.config_version, self.config.config) = (version.0, config);
     }
 
-    /// A transaction that was proposed, though perhaps not the last, is a reconfiguration, with this
-    /// text; `stays` says whether this server is a voter in it, at the same place.
+    /// A transaction that was proposed, though perhaps not the last, is a reconfiguration, with
+    /// this text; `stays` says whether this server is a voter in it, at the same place.
     ///
     /// # Panics
     /// If another one is under way, or this one is committed.
