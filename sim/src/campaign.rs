@@ -14,6 +14,7 @@ use menagerie_core::zoo::Mutation;
 
 use crate::{
     fate,
+    history::History,
     oracle::{Check, Off, Violation},
     story::story,
     tally::Tally,
@@ -69,6 +70,18 @@ pub fn run(plan: Plan, seed: u64, key: (u64, u64), explain: bool) -> Verdict {
     let early = verdict.account.len().saturating_sub(LAST_STEPS);
     verdict.account.drain(..early);
     verdict
+}
+
+/// Runs the first world of a plan on this thread; what its clients saw, and the promise that was
+/// broken.
+pub fn history(plan: Plan) -> (History, Option<Violation>) {
+    let mut world = World::new(plan.start, HASH_KEY, plan.servers);
+    if plan.liveness {
+        world.let_faults_last();
+    }
+    world.record_history();
+    let violation = play(plan.mutation, || world.run()).err();
+    (world.history().expect("it was recorded"), violation)
 }
 
 /// Runs a saved world on this thread, with the bug it names or another.

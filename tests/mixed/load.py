@@ -2,18 +2,23 @@
 """Clients that write all the time, through whatever becomes of the servers, and remember what was
 acknowledged."""
 
+import random
 import socket
 import threading
 import time
 
 from kazoo.client import KazooClient, KazooState
-from kazoo.exceptions import ConnectionLoss, NodeExistsError, OperationTimeoutError
+from kazoo.exceptions import (
+    BadVersionError, ConnectionLoss, NodeExistsError, NoNodeError, OperationTimeoutError)
 
 from members import PATIENCE, Failed, await_that
 
 TIMEOUT = 30
 # Errors after which nobody knows whether it was done.
 UNKNOWN = (ConnectionLoss, OperationTimeoutError)
+# Where writers meet, and what they may be told there.
+SHARED = "/load/shared"
+ANSWERS = (BadVersionError, NodeExistsError, NoNodeError)
 
 
 def connect(hosts, session=None, timeout=TIMEOUT):
@@ -58,15 +63,19 @@ class Watcher:
 
 
 class Writer(threading.Thread):
-    """Makes /load/NAME/0, 1, 2, ... in a session that it never loses."""
+    """Makes /load/NAME/0, 1, 2, ... in a session that it never loses, and meddles with what others
+    do in between. Everything is recorded."""
 
-    def __init__(self, hosts, name):
+    def __init__(self, hosts, name, recording):
         super().__init__(daemon=True)
         self.name, self.made, self.error, self.ended = name, 0, None, False
-        self.client = connect(hosts)
+        self.chance = random.Random(name)
+        self.client = recording.client(f"writer-{name}", hosts, TIMEOUT)
+        self.client.start(timeout=PATIENCE)
         self.session = self.client.client_id[0]
         self.client.add_listener(self.on_state)
         self.client.ensure_path(f"/load/{name}")
+        self.client.ensure_path(SHARED)
         self.client.create(f"/load/{name}/alive", b"", ephemeral=True)
         self.start()
 
@@ -79,6 +88,7 @@ class Writer(threading.Thread):
             try:
                 self.write(f"/load/{self.name}/{self.made}")
                 self.made += 1
+                self.meddle(f"{SHARED}/{self.chance.randrange(4)}")
             except UNKNOWN:
                 time.sleep(0.05)
             except Exception as error:
@@ -89,6 +99,29 @@ class Writer(threading.Thread):
             self.client.create(path, str(self.made).encode())
         except NodeExistsError:
             # Its own, of a try that was not answered.
+            pass
+
+    def meddle(self, path):
+        """Asks for something, seldom twice for the same."""
+        client, chance = self.client, self.chance
+        data, version = bytes(chance.randrange(20)), chance.choice((-1, -1, 0, 1))
+        watch = chance.choice((None, lambda event: None))
+        both = client.transaction()
+        both.create(path, data)
+        both.set_data(SHARED, data)
+        wish = chance.choice((
+            lambda: client.create(path, data, ephemeral=chance.random() < 0.5),
+            lambda: client.set(path, data, version),
+            lambda: client.delete(path, version),
+            lambda: client.get(path, watch),
+            lambda: client.exists(path, watch),
+            lambda: client.get_children(SHARED, watch, include_data=chance.random() < 0.5),
+            lambda: client.sync(SHARED),
+            both.commit,
+        ))
+        try:
+            wish()
+        except ANSWERS:
             pass
 
     def check_alive(self):
@@ -120,3 +153,13 @@ class Writer(threading.Thread):
             raise Failed(f"writer {self.name}: {len(missing)} acknowledged writes lost: {missing[:9]}")
         disconnect(self.client)
         return self.made
+
+
+def pass_away(hosts, recording, writer):
+    """A session that is left alone, and how long its ephemeral znode is seen."""
+    client = recording.client("passing", hosts, 3)
+    client.start(timeout=PATIENCE)
+    client.create("/load/passing", b"", ephemeral=True)
+    cut(client)
+    gone = lambda: writer.client.exists("/load/passing") is None
+    await_that("a session that is left alone expires", gone)

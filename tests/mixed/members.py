@@ -6,7 +6,6 @@ import os
 import pathlib
 import random
 import re
-import shutil
 import signal
 import socket
 import time
@@ -15,6 +14,7 @@ from server import Server
 from tree import differences, tree
 
 TICK_MS = 500
+SETTINGS = {"tickTime": TICK_MS, "initLimit": 40, "syncLimit": 10, "snapCount": 5000}
 PATIENCE = 90
 # What each server makes for itself: 3.4 has no /zookeeper/config, and its times are local.
 LOCAL = (b"/zookeeper", b"/zookeeper/config")
@@ -117,7 +117,14 @@ class Member:
         return log
 
     def wipe(self):
-        shutil.rmtree(self.folder / "data/version-2")
+        """Its logs stay for the judge, elsewhere."""
+        self.folder.joinpath("data/version-2").rename(self.folder / f"wiped-{len(self.wiped())}")
+
+    def wiped(self):
+        return sorted(self.folder.glob("wiped-*"))
+
+    def logs(self):
+        return [*self.wiped(), self.folder / "data/version-2"]
 
 
 class Ensemble:
@@ -172,17 +179,12 @@ class Ensemble:
             member = self[number]
             lines = self.lines[number]
             peer = {"peerType": "observer"} if member.observes else {}
+            servers = {f"server.{other}": lines[f"server.{other}"] for other in among}
             member.server = Server(
                 member.command,
                 member.folder,
                 port=member.port,
-                tickTime=TICK_MS,
-                initLimit=40,
-                syncLimit=10,
-                snapCount=5000,
-                **peer,
-                **settings,
-                **{f"server.{other}": lines[f"server.{other}"] for other in among},
+                **SETTINGS | peer | settings | servers,
             )
 
     def settled(self, *numbers):

@@ -11,13 +11,15 @@ syncs observers sessions kills moves reconfigures.
 import collections
 import contextlib
 import logging
+import pathlib
 import random
 import sys
 import tempfile
 import time
 
 from exchange import change, populate
-from load import Watcher, Writer, connect, cut, disconnect
+from history import Recording
+from load import Watcher, Writer, connect, cut, disconnect, pass_away
 from members import PATIENCE, Ensemble, Failed, await_that
 from network import Network
 
@@ -60,6 +62,24 @@ class Mixed:
     def pairs(self):
         """Each make as the leader, with followers of the other one and of its own."""
         return [(self.java, self.ours), (self.ours, self.java)]
+
+    @contextlib.contextmanager
+    def load(self, ensemble, count):
+        """Clients that write; in the end all that they were told is judged, and told of."""
+        with tempfile.TemporaryDirectory(prefix="menagerie-history-") as folder:
+            recording = Recording(pathlib.Path(folder, "history"))
+            writers = [Writer(ensemble.hosts, str(n), recording) for n in range(count)]
+            yield writers, recording
+            recording.calm()
+            pass_away(ensemble.hosts, recording, writers[0])
+            writes = sum(writer.end() for writer in writers)
+            znodes = ensemble.compare(digests=False)
+            logs = [path for member in ensemble.members.values() for path in member.logs()]
+            judged = recording.judge(logs)
+            self.step(
+                f"{writes} acknowledged writes are there, {count} sessions lived, {znodes} znodes "
+                f"are the same on all; judged: {judged}"
+            )
 
     def led_by(self, ensemble, number):
         """Starts the ensemble so that server `number`, its highest voter, leads."""
@@ -186,21 +206,19 @@ class Mixed:
         for commands in ((self.ours, self.java, self.ours), (self.java, self.ours, self.java)):
             with self.ensemble(*commands) as ensemble:
                 self.led_by(ensemble, 3)
-                writers = [Writer(ensemble.hosts, str(n)) for n in range(3)]
-                for number in (3, 2, 1):
-                    ensemble[number].kill()
-                    leader = ensemble.settled()
-                    progress(writers)
-                    ensemble.start(number)
-                    ensemble.settled()
-                    progress(writers)
-                    self.step(
-                        f"server {number}, {self.name(ensemble[number].command)}, was killed "
-                        f"while {len(writers)} clients wrote; then server {leader} led"
-                    )
-                writes = sum(writer.end() for writer in writers)
-                count = ensemble.compare(digests=False)
-                self.step(f"{writes} acknowledged writes are there; {count} znodes are the same")
+                with self.load(ensemble, 3) as (writers, recording):
+                    for number in (3, 2, 1):
+                        recording.fault("killed")
+                        ensemble[number].kill()
+                        leader = ensemble.settled()
+                        progress(writers)
+                        ensemble.start(number)
+                        ensemble.settled()
+                        progress(writers)
+                        self.step(
+                            f"server {number}, {self.name(ensemble[number].command)}, was killed "
+                            f"while {len(writers)} clients wrote; then server {leader} led"
+                        )
 
     def observers(self):
         for leader, other in self.pairs():
@@ -281,46 +299,38 @@ class Mixed:
         ):
             with self.ensemble(*commands, network=network) as ensemble:
                 self.led_by(ensemble, len(commands))
-                writers = [Writer(ensemble.hosts, str(n)) for n in range(4)]
                 faults = collections.Counter()
-                for _ in range(STORM):
-                    fault = chance.choice(FAULTS + (MORE_FAULTS if network else ()))
-                    fault(ensemble, chance)
-                    faults[fault.__name__] += 1
-                    ensemble.settled()
-                    progress(writers)
-                writes = sum(writer.end() for writer in writers)
-                count = ensemble.compare(digests=False)
-                makes = [self.name(command) for command in commands]
-                told = ", ".join(f"{fault} {n} times" for fault, n in sorted(faults.items()))
-                self.step(
-                    f"{', '.join(makes)}: {told}; {writes} acknowledged writes are there, "
-                    f"{len(writers)} sessions lived, {count} znodes are the same on all"
-                )
+                with self.load(ensemble, 4) as (writers, recording):
+                    for _ in range(STORM):
+                        fault = chance.choice(FAULTS + (MORE_FAULTS if network else ()))
+                        recording.fault(fault.__name__)
+                        fault(ensemble, chance)
+                        faults[fault.__name__] += 1
+                        ensemble.settled()
+                        progress(writers)
+                    makes = [self.name(command) for command in commands]
+                    told = ", ".join(f"{fault} {n} times" for fault, n in sorted(faults.items()))
+                    self.step(f"{', '.join(makes)}: {told}")
 
     def moves(self):
         """A running ensemble, moved over and back one server at a time on the same folders."""
         with self.ensemble(self.java, self.java, self.java) as ensemble:
             self.led_by(ensemble, 3)
-            writers = [Writer(ensemble.hosts, str(n)) for n in range(4)]
-            progress(writers)
-            for command in (self.ours, self.java):
-                for number in (1, 2, 3):
-                    ensemble[number].stop()
-                    ensemble.settled()
-                    progress(writers)
-                    ensemble[number].command = command
-                    ensemble.start(number)
-                    leader = ensemble.settled()
-                    progress(writers)
-                    makes = [self.name(member.command) for member in ensemble.members.values()]
-                    self.step(f"{', '.join(makes)}: server {leader} leads, all clients write")
-            writes = sum(writer.end() for writer in writers)
-            count = ensemble.compare(digests=False)
-            self.step(
-                f"moved over and back: {writes} acknowledged writes are there, {len(writers)} "
-                f"sessions lived, {count} znodes are the same on all"
-            )
+            with self.load(ensemble, 4) as (writers, recording):
+                progress(writers)
+                for command in (self.ours, self.java):
+                    for number in (1, 2, 3):
+                        recording.fault("stopped")
+                        ensemble[number].stop()
+                        ensemble.settled()
+                        progress(writers)
+                        ensemble[number].command = command
+                        ensemble.start(number)
+                        leader = ensemble.settled()
+                        progress(writers)
+                        makes = [self.name(member.command) for member in ensemble.members.values()]
+                        self.step(f"{', '.join(makes)}: server {leader} leads, all clients write")
+                self.step("moved over and back")
 
 
 def killed(ensemble, chance):
