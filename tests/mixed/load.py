@@ -2,6 +2,7 @@
 """Clients that write all the time, through whatever becomes of the servers, and remember what was
 acknowledged."""
 
+import contextlib
 import random
 import socket
 import threading
@@ -44,6 +45,18 @@ def cut(client):
     client.close()
 
 
+def surely(make, *what, **how):
+    """Makes a znode, whatever becomes of the first tries."""
+    while True:
+        try:
+            return make(*what, **how)
+        except NodeExistsError:
+            # Its own, of a try that was not answered.
+            return
+        except UNKNOWN:
+            time.sleep(0.05)
+
+
 class Watcher:
     """Knows by watches alone whether a znode is there."""
 
@@ -74,9 +87,9 @@ class Writer(threading.Thread):
         self.client.start(timeout=PATIENCE)
         self.session = self.client.client_id[0]
         self.client.add_listener(self.on_state)
-        self.client.ensure_path(f"/load/{name}")
-        self.client.ensure_path(SHARED)
-        self.client.create(f"/load/{name}/alive", b"", ephemeral=True)
+        for path in f"/load/{name}", SHARED:
+            surely(self.client.ensure_path, path)
+        surely(self.client.create, f"/load/{name}/alive", b"", ephemeral=True)
         self.start()
 
     def on_state(self, state):
@@ -86,20 +99,14 @@ class Writer(threading.Thread):
     def run(self):
         while not self.ended and not self.error:
             try:
-                self.write(f"/load/{self.name}/{self.made}")
+                surely(self.client.create, f"/load/{self.name}/{self.made}", str(self.made).encode())
                 self.made += 1
                 self.meddle(f"{SHARED}/{self.chance.randrange(4)}")
             except UNKNOWN:
+                # What it meddled with.
                 time.sleep(0.05)
             except Exception as error:
                 self.error = f"writer {self.name}, write {self.made}: {error!r}"
-
-    def write(self, path):
-        try:
-            self.client.create(path, str(self.made).encode())
-        except NodeExistsError:
-            # Its own, of a try that was not answered.
-            pass
 
     def meddle(self, path):
         """Asks for something, seldom twice for the same."""
@@ -159,7 +166,11 @@ def pass_away(hosts, recording, writer):
     """A session that is left alone, and how long its ephemeral znode is seen."""
     client = recording.client("passing", hosts, 3)
     client.start(timeout=PATIENCE)
-    client.create("/load/passing", b"", ephemeral=True)
+    surely(client.create, "/load/passing", b"", ephemeral=True)
     cut(client)
-    gone = lambda: writer.client.exists("/load/passing") is None
+
+    def gone():
+        with contextlib.suppress(*UNKNOWN):
+            return writer.client.exists("/load/passing") is None
+
     await_that("a session that is left alone expires", gone)

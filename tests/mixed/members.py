@@ -6,8 +6,10 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
+import subprocess
 import time
 
 from server import Server
@@ -115,6 +117,28 @@ class Member:
         data[chance.randrange(len(data.rstrip(b"\0")))] ^= 1 << chance.randrange(8)
         log.write_bytes(data)
         return log
+
+    @contextlib.contextmanager
+    def small_disk(self, room):
+        """Its data is on a disk of its own meanwhile, with so many bytes of room. Only root may
+        mount one."""
+        data, elsewhere = self.folder / "data", self.folder / "elsewhere"
+        data.rename(elsewhere)
+        data.mkdir()
+        # A tmpfs counts pages.
+        used = sum(-(-path.stat().st_size // 4096) * 4096 for path in elsewhere.rglob("*"))
+        size = f"size={used + room}"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", data], check=True)
+        try:
+            shutil.copytree(elsewhere, data, dirs_exist_ok=True)
+            yield data
+            shutil.rmtree(elsewhere)
+            shutil.copytree(data, elsewhere)
+        finally:
+            # Its server may still run, if something went wrong.
+            subprocess.run(["umount", "--lazy", data], check=True)
+            data.rmdir()
+            elsewhere.rename(data)
 
     def wipe(self):
         """Its logs stay for the judge, elsewhere."""

@@ -2,12 +2,17 @@
 //! What simulated clients saw is judged as the world itself was, and whatever is changed in it is
 //! found.
 
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 use menagerie_core::{
+    id::{SessionId, Zxid},
     jute::{Reader, Record},
+    log::{append_log_header, append_record},
     proto::{OpCode, ReplyHeader, RequestHeader, XID_NOTIFICATION},
-    txn::{Txn, TxnEntry},
+    txn::{Txn, TxnDigest, TxnEntry, TxnHeader},
 };
 
 use super::{
@@ -129,6 +134,42 @@ fn what_simulated_clients_saw_is_judged_as_their_world_was() {
     }
     assert!(all.reads > 500 && all.writes > 500 && all.events > 50 && all.resumed > 5, "{all:?}");
     assert!(all.digests > 500, "{all:?}");
+}
+
+#[test]
+fn a_log_of_3_4_says_less_and_nothing_else() {
+    let folder = std::env::temp_dir().join(format!("menagerie-logs-{}", std::process::id()));
+    let (mut folders, told) = (Vec::new(), BTreeSet::from([(1 << 32) + 2]));
+    let header = |n: i64, op: OpCode| TxnHeader {
+        session: SessionId(7),
+        cxid: 0,
+        zxid: Zxid((1 << 32) + n),
+        time: 5,
+        op: op.code(),
+    };
+    let digest = Some(TxnDigest { version: 2, digest: 9 });
+    let mut write = |name: &str, txns: [Txn<'_>; 3], digest| {
+        let mut log = Vec::new();
+        append_log_header(&mut log);
+        for (n, txn) in (1..).zip(txns) {
+            let mut entry = Vec::new();
+            TxnEntry { header: header(n, txn.op()), txn, digest }.encode(&mut entry);
+            append_record(&mut log, &entry);
+        }
+        fs::create_dir_all(folder.join(name)).expect("a folder");
+        fs::write(folder.join(name).join("log.100000001"), log).expect("a log");
+        folders.push(folder.join(name));
+    };
+    let opens = || Txn::CreateSession { timeout_ms: 5 };
+    let closes = |paths| Txn::CloseSession { paths };
+    write("new", [opens(), closes(Some(vec![b"/a"])), Txn::Error { err: -1 }], digest);
+    write("old", [opens(), closes(None), Txn::Error { err: -1 }], None);
+    let all = committed(&folders, &told).expect("they agree");
+    let entry = TxnEntry::decode(&mut Reader::new(&all[1])).expect("it was logged");
+    assert_eq!((all.len(), entry.digest), (2, digest), "nobody was told of the third");
+    write("other", [Txn::Error { err: -2 }, closes(None), Txn::Error { err: -1 }], None);
+    assert!(matches!(committed(&folders, &told), Err(Fault::Broken(_))));
+    fs::remove_dir_all(&folder).expect("it is ours");
 }
 
 #[test]
