@@ -22,6 +22,8 @@ const FLOWS: u64 = SECOND;
 /// Between an answer and the next write.
 const PAUSE: u64 = 5_000;
 const PATH: &[u8] = b"/steady";
+/// So long the system takes at most to close the links of a process that was killed.
+const LETS_GO: u64 = 1_000;
 /// A process that is started again has read its folder and listens after so long: at least, and
 /// what comes on top at most. The machine decides that, and the process table.
 const STARTS: (u64, u64) = (15_000, 30_000);
@@ -154,11 +156,26 @@ impl World {
         self.acts(0, Act::Ask(vec![steady.wish()]))
     }
 
+    /// The system closes the links of a process that was killed, one after the other.
+    fn lets_go(&mut self, server: usize, chance: &mut Rng) {
+        self.servers[server].frozen_until = self.now + LETS_GO;
+        let links = self.links.iter().filter(|(_, link)| link.side_of(server).is_some());
+        let links: Vec<u64> = links.map(|(name, _)| *name).collect();
+        for link in links {
+            self.after(chance.below(LETS_GO), Ev::End { link });
+        }
+    }
+
     fn suffer(&mut self, blow: Blow, chance: &mut Rng) -> Check {
         let leader = self.oracles.leader().expect("somebody acknowledges");
         let (clients, lasts) = (false, WATCHED);
         match blow {
             Blow::LeaderKilled => {
+                self.lets_go(leader, chance);
+                let dead = self.now + LETS_GO;
+                while self.now < dead {
+                    self.step()?;
+                }
                 self.die(leader, Death::Kill)?;
                 // The start that is under way finds another life.
                 self.servers[leader].life += 1;
