@@ -3,8 +3,8 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-pub use crate::world::outage::{Blow, outage};
 use crate::oracle::Violation;
+pub use crate::world::outage::{Blow, outage};
 
 /// One fault's outages, each in milliseconds, ascending.
 #[derive(Clone, Debug)]
@@ -124,7 +124,10 @@ fn panel(compared: &Compared, top: u64, svg: &mut String) {
         let value = most * fifth / 5;
         let (at, mark) = (x(value), base + 5);
         put(format!("<path d=\"M{at} {base}V{mark}\" stroke=\"black\"/>"));
-        put(format!("<text x=\"{at}\" y=\"{}\" text-anchor=\"middle\">{value}</text>\n", base + 18));
+        put(format!(
+            "<text x=\"{at}\" y=\"{}\" text-anchor=\"middle\">{value}</text>\n",
+            base + 18
+        ));
     }
     let mut line = format!("M{LEFT} {base}");
     for (nth, value) in predicted.iter().enumerate() {
@@ -142,7 +145,8 @@ fn panel(compared: &Compared, top: u64, svg: &mut String) {
 fn round_up(value: u64) -> u64 {
     let mut power = 1;
     loop {
-        if let Some(round) = [1, 2, 5].map(|digit| digit * power).into_iter().find(|r| *r >= value) {
+        if let Some(round) = [1, 2, 5].map(|digit| digit * power).into_iter().find(|r| *r >= value)
+        {
             return round;
         }
         power *= 10;
@@ -171,6 +175,8 @@ mod tests {
         let (predicted, measured) = (vec![10, 20, 400], vec![30]);
         let all = [Compared { told: "a fault", predicted, measured }];
         assert!(table(&all).contains("| a fault | predicted | 10 | 10 | 20 | 20 | 400 | 3 |"));
-        assert!(picture(&all).contains("<text x=\"620\" y=\"163\" text-anchor=\"middle\">500</text>"));
+        assert!(
+            picture(&all).contains("<text x=\"620\" y=\"163\" text-anchor=\"middle\">500</text>")
+        );
     }
 }

@@ -72,11 +72,19 @@ impl Counts {
         let replies = self.reads + self.writes + self.others;
         let met = self.opened + self.resumed + self.refused;
         [
-            (Property::ExactTree, self.reads + self.writes, "replies equal the model's at their zxid"),
+            (
+                Property::ExactTree,
+                self.reads + self.writes,
+                "replies equal the model's at their zxid",
+            ),
             (Property::Writes, self.transactions, "transactions are what was asked, once"),
             (Property::SessionFifo, replies, "replies come in order, and no zxid goes back"),
             (Property::Watches, self.events, "events are owed, in order, and none is missed"),
-            (Property::Ephemerals, self.with_ephemerals, "sessions took their ephemerals with them"),
+            (
+                Property::Ephemerals,
+                self.with_ephemerals,
+                "sessions took their ephemerals with them",
+            ),
             (Property::Sessions, met, "handshakes open, resume or refuse as they must"),
             (Property::Expiry, self.expired, "sessions expired in calm, none too soon"),
             (Property::Digests, self.digests, "logged digests are those of the model's tree"),
@@ -197,8 +205,7 @@ struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     fn new(history: &'a History, txns: &'a [Vec<u8>]) -> Result<Judge<'a>, String> {
-        let nature =
-            [Knob::TickMs(history.tick_ms), Knob::EnforceQuota(history.enforces_quotas)];
+        let nature = [Knob::TickMs(history.tick_ms), Knob::EnforceQuota(history.enforces_quotas)];
         let mut oracles = Oracles::new(&Scenario::of(&nature), proofs());
         let ghost = &mut oracles.ghost;
         if let Some(members) = &history.members {
@@ -382,7 +389,11 @@ impl<'a> Judge<'a> {
             }
             return Ok(());
         }
-        if asks_for == 0 { self.counts.opened += 1 } else { self.counts.resumed += 1 }
+        if asks_for == 0 {
+            self.counts.opened += 1;
+        } else {
+            self.counts.resumed += 1;
+        }
         match opened {
             Some(opened) => self.reach(server, opened),
             None => {

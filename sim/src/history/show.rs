@@ -47,7 +47,7 @@ pub fn last_lines(history: &History, at: usize) -> Vec<String> {
             What::Calm { .. } | What::Fault { .. } => {}
         }
     }
-    shown.into_iter().map(|line| readable(&line).into()).collect()
+    shown.into_iter().map(|line| readable(&line)).collect()
 }
 
 fn request(frame: &Frame<'_>, first: bool) -> String {

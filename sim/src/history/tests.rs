@@ -139,7 +139,7 @@ fn what_simulated_clients_saw_is_judged_as_their_world_was() {
 #[test]
 fn a_log_of_3_4_says_less_and_nothing_else() {
     let folder = std::env::temp_dir().join(format!("menagerie-logs-{}", std::process::id()));
-    let (mut folders, told) = (Vec::new(), BTreeSet::from([(1 << 32) + 2]));
+    let told = BTreeSet::from([(1 << 32) + 2]);
     let header = |n: i64, op: OpCode| TxnHeader {
         session: SessionId(7),
         cxid: 0,
@@ -148,7 +148,7 @@ fn a_log_of_3_4_says_less_and_nothing_else() {
         op: op.code(),
     };
     let digest = Some(TxnDigest { version: 2, digest: 9 });
-    let mut write = |name: &str, txns: [Txn<'_>; 3], digest| {
+    let write = |name: &str, txns: [Txn<'_>; 3], digest| {
         let mut log = Vec::new();
         append_log_header(&mut log);
         for (n, txn) in (1..).zip(txns) {
@@ -158,16 +158,19 @@ fn a_log_of_3_4_says_less_and_nothing_else() {
         }
         fs::create_dir_all(folder.join(name)).expect("a folder");
         fs::write(folder.join(name).join("log.100000001"), log).expect("a log");
-        folders.push(folder.join(name));
+        folder.join(name)
     };
     let opens = || Txn::CreateSession { timeout_ms: 5 };
     let closes = |paths| Txn::CloseSession { paths };
-    write("new", [opens(), closes(Some(vec![b"/a"])), Txn::Error { err: -1 }], digest);
-    write("old", [opens(), closes(None), Txn::Error { err: -1 }], None);
+    let last = || Txn::Error { err: -1 };
+    let mut folders = vec![
+        write("new", [opens(), closes(Some(vec![b"/a"])), last()], digest),
+        write("old", [opens(), closes(None), last()], None),
+    ];
     let all = committed(&folders, &told).expect("they agree");
     let entry = TxnEntry::decode(&mut Reader::new(&all[1])).expect("it was logged");
     assert_eq!((all.len(), entry.digest), (2, digest), "nobody was told of the third");
-    write("other", [Txn::Error { err: -2 }, closes(None), Txn::Error { err: -1 }], None);
+    folders.push(write("other", [last(), closes(None), last()], None));
     assert!(matches!(committed(&folders, &told), Err(Fault::Broken(_))));
     fs::remove_dir_all(&folder).expect("it is ours");
 }

@@ -73,7 +73,8 @@ pub fn outage(blow: Blow, seed: u64) -> Result<u64, Violation> {
     world.goes_on_until(struck + WATCHED, &mut steady)?;
     steady.outage(struck).ok_or_else(|| {
         let standing = world.clients[0].standing();
-        let what = format!("seed {seed}, {blow:?}: no write is acknowledged at its end: {standing}");
+        let what =
+            format!("seed {seed}, {blow:?}: no write is acknowledged at its end: {standing}");
         Violation::new(Property::Progress, what)
     })
 }
