@@ -240,6 +240,9 @@ fn judge(file: &Path, logs: &[PathBuf]) -> ExitCode {
             history.txns = history::committed(logs, &told).map_err(|why| why.to_string())?;
         }
         let txns = std::mem::take(&mut history.txns);
+        if txns.is_empty() {
+            return Err("it holds no transactions: give the servers' logs with --log".to_owned());
+        }
         history::judge(&history, &txns)
     });
     let verdict = match verdict {

@@ -18,7 +18,7 @@ from kazoo.protocol.connection import ConnectionHandler
 
 from members import SETTINGS, Failed
 
-JUDGE = shlex.split(os.environ.get("JUDGE", "target/debug/menagerie-sim judge"))
+JUDGE = shlex.split(os.environ.get("JUDGE", "target/release/menagerie-sim judge"))
 
 
 class Recording:
