@@ -74,14 +74,20 @@ pub fn run(plan: Plan, seed: u64, key: (u64, u64), explain: bool) -> Verdict {
 
 /// Runs the first world of a plan on this thread; what its clients saw, and the promise that was
 /// broken.
-pub fn history(plan: Plan) -> (History, Option<Violation>) {
+///
+/// # Errors
+/// When its members change.
+pub fn history(plan: Plan) -> Result<(History, Option<Violation>), String> {
     let mut world = World::new(plan.start, HASH_KEY, plan.servers);
     if plan.liveness {
         world.let_faults_last();
     }
+    if world.scenario.changes() {
+        return Err("the members of this world change, which no history tells yet".to_owned());
+    }
     world.record_history();
     let violation = play(plan.mutation, || world.run()).err();
-    (world.history().expect("it was recorded"), violation)
+    Ok((world.history().expect("it was recorded"), violation))
 }
 
 /// Runs a saved world on this thread, with the bug it names or another.

@@ -224,7 +224,10 @@ fn main() -> ExitCode {
 
 /// Runs one world, and saves what its clients saw.
 fn export(plan: Plan, file: &Path) -> ExitCode {
-    let (history, violation) = campaign::history(plan);
+    let (history, violation) = match campaign::history(plan) {
+        Ok(told) => told,
+        Err(why) => return fail(&why),
+    };
     match (history.save(file), violation) {
         (Err(why), _) => fail(&why),
         (Ok(()), Some(violation)) => fail(&violation.to_string()),

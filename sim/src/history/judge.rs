@@ -208,10 +208,12 @@ impl<'a> Judge<'a> {
         let nature = [Knob::TickMs(history.tick_ms), Knob::EnforceQuota(history.enforces_quotas)];
         let mut oracles = Oracles::new(&Scenario::of(&nature), proofs());
         let ghost = &mut oracles.ghost;
-        if let Some(members) = &history.members {
-            ghost.model.show_members(members);
-            ghost.empty.model.show_members(members);
+        if let Some(members) = history.members()? {
+            ghost.model.show_members(&members);
+            ghost.empty.model.show_members(&members);
         }
+        ghost.model.version_step = history.version_step;
+        ghost.empty.model.version_step = history.version_step;
         let quorum = &mut ghost.replicas[QUORUM];
         quorum.durable = i64::MAX;
         quorum.phase = Some(Phase::Leading { epoch: None, established: true });

@@ -14,6 +14,8 @@ mod tests;
 
 use std::{fmt, fs, path::Path};
 
+use menagerie_core::config::Ensemble;
+
 pub use self::{
     judge::{Broken, Counts, Verdict, judge, told},
     logs::{Fault, committed},
@@ -31,6 +33,8 @@ pub struct History {
     pub max_packet: u32,
     /// Whether they refuse what exceeds a hard quota.
     pub enforces_quotas: bool,
+    /// By how much versions grow: 1, but in some worlds.
+    pub version_step: i32,
     /// What they show at `/zookeeper/config` from the beginning, if anybody reads that.
     pub members: Option<String>,
     /// What happened, in order.
@@ -91,7 +95,7 @@ impl History {
     /// # Errors
     /// Names the line that cannot be read.
     pub fn parse(text: &str) -> Result<History, String> {
-        let mut history = History::default();
+        let mut history = History { version_step: 1, ..History::default() };
         let mut lines = text.lines().enumerate();
         let head = lines.next().map(|(_, line)| line.split_once(' '));
         match head {
@@ -113,6 +117,7 @@ impl History {
         match *words {
             ["tick-ms", ms] => self.tick_ms = ms.parse().ok()?,
             ["max-packet", bytes] => self.max_packet = bytes.parse().ok()?,
+            ["version-step", step] => self.version_step = step.parse().ok()?,
             ["enforces-quotas"] => self.enforces_quotas = true,
             ["members", text] => self.members = Some(String::from_utf8(from_hex(text)?).ok()?),
             ["txn", bytes] => self.txns.push(from_hex(bytes)?),
@@ -126,6 +131,14 @@ impl History {
             _ => return None,
         }
         Some(())
+    }
+
+    /// Who belongs to the ensemble at first, if that is known.
+    fn members(&self) -> Result<Option<Ensemble>, String> {
+        let Some(text) = &self.members else { return Ok(None) };
+        let (lines, version) = text.rsplit_once("version=").ok_or("the members have no version")?;
+        let read = Ensemble::from_dynamic_file(&format!("members.{version}"), lines.as_bytes());
+        read.map(Some).map_err(|why| format!("the members cannot be read: {why}"))
     }
 
     /// Loads a file.
@@ -167,6 +180,9 @@ impl fmt::Display for History {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{MAGIC} {VERSION}\ntick-ms {}", self.tick_ms)?;
         writeln!(f, "max-packet {}", self.max_packet)?;
+        if self.version_step != 1 {
+            writeln!(f, "version-step {}", self.version_step)?;
+        }
         if self.enforces_quotas {
             writeln!(f, "enforces-quotas")?;
         }

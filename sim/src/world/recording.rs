@@ -16,10 +16,17 @@ impl World {
     pub fn record_history(&mut self) {
         let tick_ms = self.scenario.servers[0].tick_time_ms;
         let enforces_quotas = self.oracles.ghost.model.enforces_quotas;
-        let members = self.scenario.members();
+        let members = self.scenario.first().map(ToString::to_string);
+        let version_step = self.scenario.servers[0].storage.version_step;
         let max_packet = self.scenario.servers[0].requests.max_buffer;
-        let history =
-            History { tick_ms, max_packet, enforces_quotas, members, ..History::default() };
+        let history = History {
+            tick_ms,
+            max_packet,
+            enforces_quotas,
+            members,
+            version_step,
+            ..History::default()
+        };
         self.recording = Some(Box::new(history));
     }
 
