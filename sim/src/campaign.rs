@@ -14,6 +14,7 @@ use menagerie_core::zoo::Mutation;
 
 use crate::{
     fate,
+    history::History,
     oracle::{Check, Off, Violation},
     story::story,
     tally::Tally,
@@ -69,6 +70,24 @@ pub fn run(plan: Plan, seed: u64, key: (u64, u64), explain: bool) -> Verdict {
     let early = verdict.account.len().saturating_sub(LAST_STEPS);
     verdict.account.drain(..early);
     verdict
+}
+
+/// Runs the first world of a plan on this thread; what its clients saw, and the promise that was
+/// broken.
+///
+/// # Errors
+/// When its members change.
+pub fn history(plan: Plan) -> Result<(History, Option<Violation>), String> {
+    let mut world = World::new(plan.start, HASH_KEY, plan.servers);
+    if plan.liveness {
+        world.let_faults_last();
+    }
+    if world.scenario.changes() {
+        return Err("the members of this world change, which no history tells yet".to_owned());
+    }
+    world.record_history();
+    let violation = play(plan.mutation, || world.run()).err();
+    Ok((world.history().expect("it was recorded"), violation))
 }
 
 /// Runs a saved world on this thread, with the bug it names or another.

@@ -2,6 +2,7 @@
 //! `menagerie-sim`: runs worlds, grades mutations, replays failures.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     io::{ErrorKind, IsTerminal},
     path::{Path, PathBuf},
@@ -18,7 +19,9 @@ use menagerie_sim::{
     bench,
     campaign::{self, HASH_KEY, Plan, Report, Verdict},
     grade::{self, Effort, Wanted},
+    history::{self, History},
     oracle::Property,
+    outages,
     shrink::shrink,
     table,
     trace::Trace,
@@ -63,6 +66,9 @@ enum Command {
         /// With --seed: tell all of the last steps, too.
         #[arg(long, requires = "seed")]
         log: bool,
+        /// With --seed: where to save what its clients saw, for `judge` and other checkers.
+        #[arg(long, requires = "seed")]
+        history: Option<PathBuf>,
         /// With --seed: another key of the hash tables, which must change nothing.
         #[arg(long, requires = "seed")]
         hash_key: Option<u64>,
@@ -81,6 +87,26 @@ enum Command {
         /// The first seed.
         #[arg(long, default_value_t = 1)]
         start: u64,
+    },
+    /// Judge a history of real clients, or of simulated ones, by the oracles that look at clients.
+    Judge {
+        /// The history.
+        history: PathBuf,
+        /// Folders with the logs of the servers, where the history does not hold the transactions.
+        #[arg(long)]
+        log: Vec<PathBuf>,
+    },
+    /// Predict how long clients wait when faults strike, and compare with what was measured.
+    Outages {
+        /// Worlds for each fault.
+        #[arg(long, default_value_t = 400)]
+        worlds: u64,
+        /// What was measured on real processes, by benches/outages.
+        #[arg(long)]
+        measured: Option<PathBuf>,
+        /// Where to draw both.
+        #[arg(long)]
+        plot: Option<PathBuf>,
     },
     /// Replay a saved trace, and tell its story.
     Replay {
@@ -166,6 +192,7 @@ fn main() -> ExitCode {
             liveness,
             explain,
             log,
+            history,
             hash_key,
             mutation,
             traces,
@@ -176,16 +203,84 @@ fn main() -> ExitCode {
             };
             let start = seed.unwrap_or(start);
             let plan = Plan { start, seeds, servers, liveness, mutation };
+            if let Some(file) = history {
+                return export(plan, &file);
+            }
             match seed {
                 Some(_) => one(plan, (explain, log), hash_key, &traces),
                 None => many(plan, jobs.unwrap_or_else(processors), &traces),
             }
+        }
+        Command::Judge { history, log } => judge(&history, &log),
+        Command::Outages { worlds, measured, plot } => {
+            done(outages(worlds, measured.as_deref(), plot.as_deref()))
         }
         Command::Bench { seeds, start } => measure(start, seeds),
         Command::Replay { file, sound, log } => replay(&file, sound, log),
         Command::Shrink { file, out, tries } => shorten(&file, out, tries),
         Command::Zoo(zoo) => done(zoo.hunt()),
     }
+}
+
+/// Runs one world, and saves what its clients saw.
+fn export(plan: Plan, file: &Path) -> ExitCode {
+    let (history, violation) = match campaign::history(plan) {
+        Ok(told) => told,
+        Err(why) => return fail(&why),
+    };
+    match (history.save(file), violation) {
+        (Err(why), _) => fail(&why),
+        (Ok(()), Some(violation)) => fail(&violation.to_string()),
+        (Ok(()), None) => ExitCode::SUCCESS,
+    }
+}
+
+/// Judges a history, and says by what.
+fn judge(file: &Path, logs: &[PathBuf]) -> ExitCode {
+    let verdict = History::load(file).and_then(|mut history| {
+        if !logs.is_empty() {
+            let told = history::told(&history);
+            history.txns = history::committed(logs, &told).map_err(|why| why.to_string())?;
+        }
+        let txns = std::mem::take(&mut history.txns);
+        if txns.is_empty() {
+            return Err("it holds no transactions: give the servers' logs with --log".to_owned());
+        }
+        history::judge(&history, &txns)
+    });
+    let verdict = match verdict {
+        Ok(verdict) => verdict,
+        Err(why) => return fail(&why),
+    };
+    for (property, count, what) in verdict.counts.rows() {
+        println!("{:12} {count:8}  {what}", property.name());
+    }
+    println!("{} requests were not answered", verdict.counts.unanswered);
+    let Some(broken) = verdict.broken else {
+        println!("no promise is broken");
+        return ExitCode::SUCCESS;
+    };
+    broken.shown.iter().for_each(|line| println!("  {line}"));
+    println!("{}", broken.violation);
+    ExitCode::FAILURE
+}
+
+/// Predicts outages, and draws them beside those that were measured.
+fn outages(worlds: u64, measured: Option<&Path>, plot: Option<&Path>) -> Result<(), String> {
+    let named = |file: &Path, why: &dyn std::fmt::Display| format!("{}: {why}", file.display());
+    let measured = measured.map_or_else(
+        || Ok(BTreeMap::new()),
+        |file| {
+            let text = fs::read_to_string(file).map_err(|why| named(file, &why))?;
+            outages::read(&text).map_err(|why| named(file, &why))
+        },
+    )?;
+    let bar = progress_bar(worlds * 5, "worlds");
+    let all = outages::predict(worlds, &measured, || bar.inc(1)).map_err(|why| why.to_string())?;
+    bar.finish_and_clear();
+    print!("{}", outages::table(&all));
+    let Some(file) = plot else { return Ok(()) };
+    fs::write(file, outages::picture(&all)).map_err(|why| named(file, &why))
 }
 
 impl Zoo {

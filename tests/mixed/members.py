@@ -9,12 +9,14 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import time
 
 from server import Server
 from tree import differences, tree
 
 TICK_MS = 500
+SETTINGS = {"tickTime": TICK_MS, "initLimit": 40, "syncLimit": 10, "snapCount": 5000}
 PATIENCE = 90
 # What each server makes for itself: 3.4 has no /zookeeper/config, and its times are local.
 LOCAL = (b"/zookeeper", b"/zookeeper/config")
@@ -116,8 +118,37 @@ class Member:
         log.write_bytes(data)
         return log
 
+    @contextlib.contextmanager
+    def small_disk(self, room):
+        """Its data is on a disk of its own meanwhile, with so many bytes of room. Only root may
+        mount one."""
+        data, elsewhere = self.folder / "data", self.folder / "elsewhere"
+        data.rename(elsewhere)
+        data.mkdir()
+        # A tmpfs counts pages.
+        used = sum(-(-path.stat().st_size // 4096) * 4096 for path in elsewhere.rglob("*"))
+        size = f"size={used + room}"
+        subprocess.run(["mount", "-t", "tmpfs", "-o", size, "tmpfs", data], check=True)
+        try:
+            shutil.copytree(elsewhere, data, dirs_exist_ok=True)
+            yield data
+            shutil.rmtree(elsewhere)
+            shutil.copytree(data, elsewhere)
+        finally:
+            # Its server may still run, if something went wrong.
+            subprocess.run(["umount", "--lazy", data], check=True)
+            data.rmdir()
+            elsewhere.rename(data)
+
     def wipe(self):
-        shutil.rmtree(self.folder / "data/version-2")
+        """Its logs stay for the judge, elsewhere."""
+        self.folder.joinpath("data/version-2").rename(self.folder / f"wiped-{len(self.wiped())}")
+
+    def wiped(self):
+        return sorted(self.folder.glob("wiped-*"))
+
+    def logs(self):
+        return [*self.wiped(), self.folder / "data/version-2"]
 
 
 class Ensemble:
@@ -172,17 +203,12 @@ class Ensemble:
             member = self[number]
             lines = self.lines[number]
             peer = {"peerType": "observer"} if member.observes else {}
+            servers = {f"server.{other}": lines[f"server.{other}"] for other in among}
             member.server = Server(
                 member.command,
                 member.folder,
                 port=member.port,
-                tickTime=TICK_MS,
-                initLimit=40,
-                syncLimit=10,
-                snapCount=5000,
-                **peer,
-                **settings,
-                **{f"server.{other}": lines[f"server.{other}"] for other in among},
+                **SETTINGS | peer | settings | servers,
             )
 
     def settled(self, *numbers):

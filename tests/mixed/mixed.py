@@ -5,19 +5,23 @@ ensemble moved over and back.
     mixed.py OURS JAVA [PART...]
 
 OURS and JAVA are commands that take the path of a zoo.cfg. The parts, all by default: leads joins
-syncs observers sessions kills moves reconfigures.
+syncs observers sessions kills moves reconfigures. Two more take long or need root: storm fills. JUDGE
+is the command that judges what clients saw in kills, moves, storm and fills.
 """
 
 import collections
 import contextlib
 import logging
+import os
+import pathlib
 import random
 import sys
 import tempfile
 import time
 
 from exchange import change, populate
-from load import Watcher, Writer, connect, cut, disconnect
+from history import Recording
+from load import Watcher, Writer, connect, cut, disconnect, pass_away
 from members import PATIENCE, Ensemble, Failed, await_that
 from network import Network
 
@@ -30,6 +34,10 @@ WAYS = {
 PARTS = ("leads", "joins", "syncs", "observers", "sessions", "kills", "moves", "reconfigures")
 # Faults in each ensemble of the storm.
 STORM = 50
+# How a server ends that has no more room, and what it says.
+DISK_WRITE, FULL = 10, ("No space left on device", "Nothing acknowledged is lost", "Make room")
+# The zeroes ahead of a log's end, in KiB, take little of a small disk.
+LITTLE = {"preAllocSize": 64}
 # What servers log of being asked who they are.
 ASKED = ("Processing srvr", "Processing mntr")
 
@@ -61,15 +69,34 @@ class Mixed:
         """Each make as the leader, with followers of the other one and of its own."""
         return [(self.java, self.ours), (self.ours, self.java)]
 
-    def led_by(self, ensemble, number):
+    @contextlib.contextmanager
+    def load(self, ensemble, count):
+        """Clients that write; in the end all that they were told is judged, and told of."""
+        with tempfile.TemporaryDirectory(prefix="menagerie-history-") as folder:
+            recording = Recording(pathlib.Path(folder, "history"))
+            writers = [Writer(ensemble.hosts, str(n), recording) for n in range(count)]
+            yield writers, recording
+            recording.calm()
+            pass_away(ensemble.hosts, recording, writers[0])
+            writes = sum(writer.end() for writer in writers)
+            znodes = ensemble.compare(digests=False)
+            logs = [path for member in ensemble.members.values() for path in member.logs()]
+            judged = recording.judge(logs)
+            self.step(
+                f"{writes} acknowledged writes are there, {count} sessions lived, {znodes} znodes "
+                f"are the same on all; judged: {judged}"
+            )
+
+    def led_by(self, ensemble, number, **settings):
         """Starts the ensemble so that server `number`, its highest voter, leads."""
         voters = [n for n, member in ensemble.members.items() if not member.observes]
         first = [n for n in voters if n != number][: len(voters) // 2]
-        ensemble.start(number, *first)
+        ensemble.start(number, *first, **settings)
         leader = ensemble.settled(number, *first)
         if leader != number:
             raise Failed(f"server {leader} leads, and not {number}")
-        ensemble.start(*[n for n in ensemble.members if n not in (number, *first)])
+        rest = [n for n in ensemble.members if n not in (number, *first)]
+        ensemble.start(*rest, **settings)
         ensemble.settled()
 
     # The parts.
@@ -186,21 +213,19 @@ class Mixed:
         for commands in ((self.ours, self.java, self.ours), (self.java, self.ours, self.java)):
             with self.ensemble(*commands) as ensemble:
                 self.led_by(ensemble, 3)
-                writers = [Writer(ensemble.hosts, str(n)) for n in range(3)]
-                for number in (3, 2, 1):
-                    ensemble[number].kill()
-                    leader = ensemble.settled()
-                    progress(writers)
-                    ensemble.start(number)
-                    ensemble.settled()
-                    progress(writers)
-                    self.step(
-                        f"server {number}, {self.name(ensemble[number].command)}, was killed "
-                        f"while {len(writers)} clients wrote; then server {leader} led"
-                    )
-                writes = sum(writer.end() for writer in writers)
-                count = ensemble.compare(digests=False)
-                self.step(f"{writes} acknowledged writes are there; {count} znodes are the same")
+                with self.load(ensemble, 3) as (writers, recording):
+                    for number in (3, 2, 1):
+                        recording.fault("killed")
+                        ensemble[number].kill()
+                        leader = ensemble.settled()
+                        progress(writers)
+                        ensemble.start(number)
+                        ensemble.settled()
+                        progress(writers)
+                        self.step(
+                            f"server {number}, {self.name(ensemble[number].command)}, was killed "
+                            f"while {len(writers)} clients wrote; then server {leader} led"
+                        )
 
     def observers(self):
         for leader, other in self.pairs():
@@ -281,46 +306,58 @@ class Mixed:
         ):
             with self.ensemble(*commands, network=network) as ensemble:
                 self.led_by(ensemble, len(commands))
-                writers = [Writer(ensemble.hosts, str(n)) for n in range(4)]
                 faults = collections.Counter()
-                for _ in range(STORM):
-                    fault = chance.choice(FAULTS + (MORE_FAULTS if network else ()))
-                    fault(ensemble, chance)
-                    faults[fault.__name__] += 1
-                    ensemble.settled()
-                    progress(writers)
-                writes = sum(writer.end() for writer in writers)
-                count = ensemble.compare(digests=False)
-                makes = [self.name(command) for command in commands]
-                told = ", ".join(f"{fault} {n} times" for fault, n in sorted(faults.items()))
-                self.step(
-                    f"{', '.join(makes)}: {told}; {writes} acknowledged writes are there, "
-                    f"{len(writers)} sessions lived, {count} znodes are the same on all"
-                )
+                with self.load(ensemble, 4) as (writers, recording):
+                    for _ in range(STORM):
+                        fault = chance.choice(FAULTS + (MORE_FAULTS if network else ()))
+                        recording.fault(fault.__name__)
+                        fault(ensemble, chance)
+                        faults[fault.__name__] += 1
+                        ensemble.settled()
+                        progress(writers)
+                    makes = [self.name(command) for command in commands]
+                    told = ", ".join(f"{fault} {n} times" for fault, n in sorted(faults.items()))
+                    self.step(f"{', '.join(makes)}: {told}")
+
+    def fills(self):
+        """The disk of the leader, and then that of a follower, has no more room; only for root."""
+        with self.ensemble(*[self.ours] * 3) as ensemble, contextlib.ExitStack() as disk:
+            data = disk.enter_context(ensemble[3].small_disk(room=1 << 20))
+            self.led_by(ensemble, 3, **LITTLE)
+            with self.load(ensemble, 3) as (writers, recording):
+                progress(writers)
+                recording.fault("filled")
+                fill(ensemble, 3, data)
+                disk.close()
+                ensemble.start(3)
+                leader = ensemble.settled()
+                progress(writers)
+                self.step(f"the disk of the leader was full, and it stopped; then server {leader} led")
+                recording.fault("filled")
+                filled_up(ensemble, 3)
+                ensemble.settled()
+                progress(writers)
+                self.step("the disk of a follower was full, and it stopped")
 
     def moves(self):
         """A running ensemble, moved over and back one server at a time on the same folders."""
         with self.ensemble(self.java, self.java, self.java) as ensemble:
             self.led_by(ensemble, 3)
-            writers = [Writer(ensemble.hosts, str(n)) for n in range(4)]
-            progress(writers)
-            for command in (self.ours, self.java):
-                for number in (1, 2, 3):
-                    ensemble[number].stop()
-                    ensemble.settled()
-                    progress(writers)
-                    ensemble[number].command = command
-                    ensemble.start(number)
-                    leader = ensemble.settled()
-                    progress(writers)
-                    makes = [self.name(member.command) for member in ensemble.members.values()]
-                    self.step(f"{', '.join(makes)}: server {leader} leads, all clients write")
-            writes = sum(writer.end() for writer in writers)
-            count = ensemble.compare(digests=False)
-            self.step(
-                f"moved over and back: {writes} acknowledged writes are there, {len(writers)} "
-                f"sessions lived, {count} znodes are the same on all"
-            )
+            with self.load(ensemble, 4) as (writers, recording):
+                progress(writers)
+                for command in (self.ours, self.java):
+                    for number in (1, 2, 3):
+                        recording.fault("stopped")
+                        ensemble[number].stop()
+                        ensemble.settled()
+                        progress(writers)
+                        ensemble[number].command = command
+                        ensemble.start(number)
+                        leader = ensemble.settled()
+                        progress(writers)
+                        makes = [self.name(member.command) for member in ensemble.members.values()]
+                        self.step(f"{', '.join(makes)}: server {leader} leads, all clients write")
+                self.step("moved over and back")
 
 
 def killed(ensemble, chance):
@@ -375,6 +412,42 @@ def rotten(ensemble, chance):
         ensemble.start(number)
 
 
+def filled(ensemble, chance):
+    filled_up(ensemble, one_of(ensemble, chance))
+
+
+def filled_up(ensemble, number):
+    """A server goes on with little room on its disk, and then with none."""
+    ensemble[number].kill()
+    ensemble.settled()
+    with ensemble[number].small_disk(room=1 << 20) as data:
+        ensemble.start(number, **LITTLE)
+        ensemble.settled()
+        fill(ensemble, number, data)
+    ensemble.start(number)
+
+
+def fill(ensemble, number, data):
+    """A disk has no more room. Its server stops, and says so, as often as it is started; the others
+    go on."""
+    member = ensemble[number]
+    with data.joinpath("ballast").open("wb", buffering=0) as ballast:
+        with contextlib.suppress(OSError):
+            while ballast.write(bytes(4096)):
+                pass
+    for again in (True, False):
+        process = member.server.process
+        await_that("it stops", lambda: process.poll() is not None)
+        last = member.server.said().splitlines()[-1]
+        if process.returncode != DISK_WRITE or not all(words in last for words in FULL):
+            raise Failed(f"server {number} on a full disk ended with {process.returncode}: {last}")
+        member.kill()
+        ensemble.settled()
+        if again:
+            ensemble.start(number, **LITTLE)
+    data.joinpath("ballast").unlink()
+
+
 def cut_off(ensemble, chance):
     """One server from all others, both ways."""
     ways = ways_of(ensemble, one_of(ensemble, chance))
@@ -400,9 +473,12 @@ def slowed(ensemble, chance):
     ensemble.network.heal(reset=False)
 
 
+# Whether disks can be mounted.
+ROOT = os.geteuid() == 0
 FAULTS = (killed, killed, all_killed, stopped, paused, paused, wiped)
 # Only where all are ours.
 MORE_FAULTS = (rotten, rotten, cut_off, cut_off, cut_one_way, cut_one_way, cut_between, slowed, slowed)
+MORE_FAULTS += (filled, filled) if ROOT else ()
 
 
 def ways_of(ensemble, number):

@@ -60,7 +60,7 @@ pub(super) struct Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     Nothing,
-    /// The sender lags behind: it needs this server's vote.
+    /// The sender lags behind, or holds a worse vote: it needs this server's.
     ToSender,
     /// This server's vote changed: all voters need it.
     ToAll,
@@ -155,7 +155,10 @@ impl<Z: Zoo> Ballot<Z> {
         let changed = before != (self.vote, self.round);
         self.ripen(quorums, now, changed);
         let outcome = if word.is_settled() { self.join(quorums, &word) } else { None };
-        let lags = state == PeerState::Looking && round < self.round;
+        // One that did not look yet when this vote went out has not taken it in: without an answer
+        // it would learn of it with the next repetition only, as in Java.
+        let worse = round == self.round && self.beats(quorums, self.vote, vote);
+        let lags = state == PeerState::Looking && (round < self.round || worse);
         let reply = match (changed, lags) {
             (true, _) => Reply::ToAll,
             (false, true) => Reply::ToSender,

@@ -378,6 +378,37 @@ fn silent_strangers_are_few_and_do_not_stay() {
     (1..=100).for_each(|n| assert!(election.owns(LinkId(n)), "until they are down"));
 }
 
+/// Of two servers whose leader is gone, one begins to look first. What it says is lost on the other,
+/// which still follows; so it answers when that one says its own, worse vote.
+#[test]
+fn who_did_not_look_yet_is_told_again() {
+    let sends = |fx: &mut Effects| {
+        let list = fx.take_list();
+        fx.clear();
+        list.iter().filter(|effect| matches!(effect, crate::io::Effect::Send { .. })).count()
+    };
+    for (zxid, answers) in [(4, 1), (5, 1), (6, 1)] {
+        let (mut election, mut fx) = (election(2, "0"), Effects::new());
+        let standing = Standing::History { zxid: Zxid(5), epoch: 1 };
+        election.look(Instant::ZERO, standing, &mut fx);
+        linked(&mut election, LinkId(1), 3, &mut fx);
+        let drained = Input::Drained { link: LinkId(1), bytes: 1 << 20 };
+        election.handle(Instant::ZERO, drained, &mut fx);
+        sends(&mut fx);
+        let vote = Vote { leader: ServerId(3), zxid: Zxid(zxid), epoch: 1 };
+        let mut bytes = Vec::new();
+        Notification { state: PeerState::Looking, vote, round: 1, form: Form::V40(1) }
+            .encode(&mut bytes);
+        let frame = Frame::Packet(&bytes);
+        election.handle(Instant::ZERO, Input::Frame { link: LinkId(1), frame }, &mut fx);
+        assert_eq!(sends(&mut fx), answers, "{zxid}");
+        let mine = election.vote().map(|(_, vote)| vote.leader);
+        // A worse vote is answered with the better one, a better one is taken over and told.
+        let leader = if zxid == 4 { 2 } else { 3 };
+        assert!(mine.is_none_or(|mine| mine == ServerId(leader)), "{zxid}: {mine:?}");
+    }
+}
+
 /// The largest round is no end: what follows it is the same round again.
 #[test]
 fn a_round_cannot_overflow() {

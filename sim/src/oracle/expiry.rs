@@ -59,6 +59,21 @@ impl Signs {
         self.calm_since = Some(at);
     }
 
+    /// Something goes wrong again.
+    pub fn stirred(&mut self) {
+        self.calm_since = None;
+    }
+
+    /// Since when nothing has gone wrong, or from when on nothing will.
+    pub fn calm_since(&self) -> Option<u64> {
+        self.calm_since
+    }
+
+    /// Whether nothing has gone wrong for a while.
+    pub fn is_calm(&self, at: u64) -> bool {
+        self.calm_since.is_some_and(|since| at > since)
+    }
+
     /// A new leader gives every session its whole timeout again.
     pub fn led(&mut self, at: u64) {
         self.calm_since = self.calm_since.map(|since| since.max(at));
@@ -68,7 +83,7 @@ impl Signs {
     pub fn expired(&mut self, session: i64, tick: u64, at: u64) -> Check {
         let Some(sign) = self.signs.remove(&session) else { return Ok(()) };
         let silent = at.saturating_sub(sign.at) + tick + SLACK;
-        if self.calm_since.is_some_and(|since| at > since) && silent < sign.timeout {
+        if self.is_calm(at) && silent < sign.timeout {
             let (session, allowed) = (Zxid(session), sign.timeout);
             let silent = at - sign.at;
             return broken(format!("{session} expired after {silent} us of {allowed} allowed"));

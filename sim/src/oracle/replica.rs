@@ -77,6 +77,14 @@ impl Link {
         }
     }
 
+    /// Whether it waits for the answer to setting watches again.
+    pub fn rearms(&self) -> bool {
+        let rearms = |request: &Request<'_>| {
+            matches!(request, Request::SetWatches(_) | Request::SetWatches2(_))
+        };
+        self.requests.iter().any(|asked| asked.request().as_ref().is_some_and(rearms))
+    }
+
     /// Whether its session stands, every request is answered and every event told.
     pub fn is_quiet(&self) -> bool {
         let answered = self.requests.is_empty() && self.asides.is_empty();

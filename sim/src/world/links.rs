@@ -39,11 +39,13 @@ impl World {
         let config = &self.scenario.servers[to];
         self.links.insert(name, Box::new(Link::new(ends, port, config, chance)));
         self.recall_link(name);
+        self.record_up(name, from);
         name
     }
 
     /// Sends bytes of a client or a stranger towards the server.
     pub(super) fn client_sends(&mut self, name: u64, bytes: &[u8]) {
+        self.record_bytes(name, Side::Dialler, bytes);
         let Some(link) = self.links.get(&name) else { return };
         let pace = self.pace_of(link);
         let link = self.links.get_mut(&name).expect("it was there");
@@ -107,9 +109,12 @@ impl World {
             End::Server(_) if link.from(from).paused => link.from(from).unread.push_back(piece),
             End::Server(_) => self.read(name, from, &piece),
             End::Client(client, link) => {
+                self.record_bytes(name, from, &piece);
                 return self.client_turn(client, client::Input::Bytes { link, bytes: &piece });
             }
             End::Rude => {
+                self.record_bytes(name, from, &piece);
+                let link = self.links.get_mut(&name).expect("the link it came on");
                 if let Some(later) = link.later.take() {
                     self.client_sends(name, &later);
                 }
@@ -232,6 +237,7 @@ impl World {
     /// Tells both ends that a link is gone, if they are there and did not hang up themselves. A
     /// server hears of the end of its own hang-up, too.
     fn tell_gone(&mut self, link: &Link, name: u64) -> Check {
+        self.record_down(name, link.port);
         for side in Side::BOTH.into_iter().filter(|side| !link.is_dead(*side)) {
             match link.end(side) {
                 End::Server(server) => self.input(server, In::LinkDown { link: LinkId(name) }),

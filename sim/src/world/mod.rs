@@ -20,7 +20,9 @@ mod guard;
 mod input;
 mod lasting;
 mod links;
+pub mod outage;
 mod reconfigure;
+mod recording;
 mod rolling;
 mod rot;
 mod rude;
@@ -51,6 +53,7 @@ pub use self::{
 };
 use crate::{
     faults::Climate,
+    history::History,
     net::{Link, Place, Side},
     oracle::{Check, Off, Oracles, Property, Violation, ghost::Ghost, progress},
     probe::Probe,
@@ -142,6 +145,8 @@ pub struct World {
     outside: BTreeMap<usize, lasting::Fate>,
     story: Option<VecDeque<String>>,
     tale: Option<Box<Tale>>,
+    /// What clients see, if that is recorded.
+    recording: Option<Box<History>>,
     /// Allocations to be used again.
     spare: Spare,
 }
@@ -223,6 +228,7 @@ impl World {
             outside: BTreeMap::new(),
             story: None,
             tale: None,
+            recording: None,
             spare: Spare::default(),
             scenario,
         };
@@ -351,11 +357,16 @@ impl World {
         for replied in self.oracles.replies.drain(..) {
             self.tally.op(replied.op, replied.err);
         }
+        let mut led = false;
         for seen in self.oracles.seen.drain(..) {
             self.tally.hit(seen);
             if seen == Probe::LeaderMade {
                 self.oracles.signs.led(self.now);
+                led = true;
             }
+        }
+        if led {
+            self.record_calm();
         }
         let enough = self.now >= SUFFERS && self.tally.acknowledged >= ACKNOWLEDGED;
         if self.heals.is_none() && (enough || self.now >= SUFFERS_AT_MOST) {

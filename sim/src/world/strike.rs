@@ -335,6 +335,7 @@ impl World {
         if !self.scenario.lasting {
             // Elections and what froze come to rest first.
             self.oracles.signs.calm(self.now + self.heals_for() / 2);
+            self.record_calm();
         }
         self.slow_net_until = 0;
         for link in self.links.values_mut() {
