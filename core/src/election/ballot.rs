@@ -60,7 +60,7 @@ pub(super) struct Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     Nothing,
-    /// The sender lags behind, or holds a worse vote: it needs this server's.
+    /// The sender lags behind, or begins with a worse vote: it needs this server's.
     ToSender,
     /// This server's vote changed: all voters need it.
     ToAll,
@@ -143,7 +143,7 @@ impl<Z: Zoo> Ballot<Z> {
         {
             return (Reply::Nothing, None);
         }
-        self.words.insert(from, word);
+        let said = self.words.insert(from, word);
         let before = (self.vote, self.round);
         if self.part == Part::VotesAmongEmpty && vote.holds_data() {
             (self.part, self.own.zxid) = (Part::Waits, Zxid(-1));
@@ -156,8 +156,10 @@ impl<Z: Zoo> Ballot<Z> {
         self.ripen(quorums, now, changed);
         let outcome = if word.is_settled() { self.join(quorums, &word) } else { None };
         // One that did not look yet when this vote went out has not taken it in: without an answer
-        // it would learn of it with the next repetition only, as in Java.
-        let worse = round == self.round && self.beats(quorums, self.vote, vote);
+        // it would learn of it with the next repetition only, as in Java. It is answered once: two
+        // that know different members may both hold the better vote.
+        let begins = said.is_none_or(|said| said.is_settled() || said.round != round);
+        let worse = begins && round == self.round && self.beats(quorums, self.vote, vote);
         let lags = state == PeerState::Looking && (round < self.round || worse);
         let reply = match (changed, lags) {
             (true, _) => Reply::ToAll,

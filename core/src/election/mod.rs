@@ -19,7 +19,7 @@
 //!
 //! A looking server tells all voters its vote: at first itself. It takes over a better one (by
 //! epoch, then zxid, then id) and tells all again; it goes along with a later round and begins
-//! there anew; it corrects those who lag behind or hold a worse one. The newest word of each voter
+//! there anew; it corrects those who lag behind or begin with a worse one. The newest word of each voter
 //! stands for it, also while a decision ripens: Java throws away what settled servers say in those
 //! 200 ms, and can follow somebody who does not lead. Links are in order, so the newest word is the
 //! truest.
