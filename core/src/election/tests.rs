@@ -378,8 +378,8 @@ fn silent_strangers_are_few_and_do_not_stay() {
     (1..=100).for_each(|n| assert!(election.owns(LinkId(n)), "until they are down"));
 }
 
-/// Of two servers whose leader is gone, one begins to look first. What it says is lost on the other,
-/// which still follows; so it answers when that one says its own, worse vote.
+/// Of two servers whose leader is gone, one begins to look first. What it says is lost on the
+/// other, which still follows; so it answers when that one says its own, worse vote.
 #[test]
 fn who_did_not_look_yet_is_told_again() {
     let sends = |fx: &mut Effects| {
