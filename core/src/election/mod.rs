@@ -19,10 +19,10 @@
 //!
 //! A looking server tells all voters its vote: at first itself. It takes over a better one (by
 //! epoch, then zxid, then id) and tells all again; it goes along with a later round and begins
-//! there anew; it corrects those who lag behind or begin with a worse one. The newest word of each voter
-//! stands for it, also while a decision ripens: Java throws away what settled servers say in those
-//! 200 ms, and can follow somebody who does not lead. Links are in order, so the newest word is the
-//! truest.
+//! there anew; it corrects those who lag behind or begin with a worse one. The newest word of each
+//! voter stands for it, also while a decision ripens: Java throws away what settled servers say in
+//! those 200 ms, and can follow somebody who does not lead. Links are in order, so the newest word
+//! is the truest.
 //!
 //! The 200 ms are for a better vote that is still on its way. Where a quorum has voted alike and
 //! nobody else can be reached, none can be: the decision falls at once, and when a leader is killed

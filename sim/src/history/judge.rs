@@ -31,8 +31,8 @@ use crate::{
 const KEPT_EVERY: usize = 256;
 /// ... of which there are so many: a server that lags farther behind takes longer to follow.
 const KEPT: usize = 8;
-/// Of a tree of so many znodes every second digest is summed up, of a larger one less: what is wrong
-/// in one stays wrong in the next.
+/// Of a tree of so many znodes every second digest is summed up, of a larger one less: what is
+/// wrong in one stays wrong in the next.
 const SUMMED: usize = 1_024;
 /// The server that is no link's: it stands for the quorum, and holds everything.
 const QUORUM: usize = 0;
