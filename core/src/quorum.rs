@@ -133,6 +133,11 @@ impl Quorums {
         self.current.holds(zoo, agrees)
     }
 
+    /// Whether `server` votes with weight in the configuration in force: all its voters know it.
+    pub fn is_eligible_in_force(&self, server: ServerId) -> bool {
+        self.current.weight(server) > 0
+    }
+
     fn each(&self) -> impl Iterator<Item = &Quorum> {
         core::iter::once(&self.current).chain(&self.next)
     }
@@ -245,6 +250,7 @@ mod tests {
         assert_eq!(both.voters().into_iter().collect::<Vec<_>>(), ids(&[1, 2, 3, 4, 5]));
         assert!(both.is_voter(ServerId(5)) && !Quorums::from(old).is_voter(ServerId(5)));
         assert!(both.will_vote(ServerId(5)) && !both.will_vote(ServerId(1)));
+        assert!(both.is_eligible(ServerId(5)) && !both.is_eligible_in_force(ServerId(5)));
         assert!(both.hold_in_force(Sound, |id| [1, 2].contains(&id.0)));
         let new = both.arrived();
         assert!(new.hold(Sound, |id| [4, 5].contains(&id.0)) && !new.is_voter(ServerId(1)));

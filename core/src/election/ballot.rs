@@ -121,8 +121,10 @@ impl<Z: Zoo> Ballot<Z> {
         };
         let leader = if part == Part::Watches { Vote::NONE.leader } else { me };
         let own = Vote { leader, zxid, epoch };
+        let stands = part != Part::Votes || quorums.is_eligible_in_force(me);
+        let vote = if stands { own } else { Vote::NONE };
         let words = BTreeMap::new();
-        let mut ballot = Ballot { zoo, me, part, own, vote: own, round, words, ripe_at: None };
+        let mut ballot = Ballot { zoo, me, part, own, vote, round, words, ripe_at: None };
         ballot.ripen(quorums, now, true);
         ballot
     }
@@ -151,6 +153,7 @@ impl<Z: Zoo> Ballot<Z> {
         }
         if state == PeerState::Looking {
             self.consider(quorums, vote, round);
+            self.stand(quorums);
         }
         let changed = before != (self.vote, self.round);
         self.ripen(quorums, now, changed);
@@ -192,10 +195,36 @@ impl<Z: Zoo> Ballot<Z> {
         }
         if round > self.round {
             self.round = round;
-            self.vote = self.own;
+            self.vote = if self.stands(quorums) { self.own } else { Vote::NONE };
+        } else if self.part == Part::Votes && self.vote == Vote::NONE {
+            // Nobody has heard of its round.
+            self.round = round;
         }
         if round == self.round && self.may_vote_for(vote) && self.beats(quorums, vote, self.vote) {
             self.vote = vote;
+        }
+    }
+
+    /// Whether it proposes itself. If only the next configuration names it, voters in force that
+    /// have not heard of that one can elect no stranger: somebody in force is to lead, unless so
+    /// many of those hold less that none can.
+    fn stands(&self, quorums: &Quorums) -> bool {
+        let history = |vote: Vote| (vote.epoch, vote.zxid);
+        let behind = |word: &Word| {
+            word.round == self.round
+                && word.state == PeerState::Looking
+                && history(word.vote) < history(self.own)
+        };
+        self.part != Part::Votes
+            || quorums.is_eligible_in_force(self.me)
+            || quorums.hold_in_force(self.zoo, |id| self.words.get(&id).is_some_and(behind))
+    }
+
+    /// Proposes itself after all, if it holds more than those who were heard.
+    fn stand(&mut self, quorums: &Quorums) {
+        let late = self.part == Part::Votes && !quorums.is_eligible_in_force(self.me);
+        if late && self.stands(quorums) && self.beats(quorums, self.own, self.vote) {
+            self.vote = self.own;
         }
     }
 
@@ -208,12 +237,15 @@ impl<Z: Zoo> Ballot<Z> {
     }
 
     /// `FastLeaderElection.totalOrderPredicate`: by epoch, then zxid, then id; a candidate whose
-    /// vote weighs nothing never wins.
+    /// vote weighs nothing never wins. Of two that hold the same, one of those in force is better
+    /// than one that only the next configuration names.
     fn beats(&self, quorums: &Quorums, new: Vote, old: Vote) -> bool {
         let by_history = (new.epoch, new.zxid) > (old.epoch, old.zxid);
         let tie = new.zxid == old.zxid
             && (new.epoch == old.epoch || self.zoo.has(Mutation::TieBreakForgetsEpoch));
-        quorums.is_eligible(new.leader) && (by_history || tie && new.leader > old.leader)
+        let rank = |id| (quorums.is_eligible_in_force(id), id);
+        let by_id = || rank(new.leader) > rank(old.leader);
+        quorums.is_eligible(new.leader) && (by_history || tie && by_id())
     }
 
     /// Sees whether there is a quorum for this server's vote, and since when.

@@ -58,6 +58,15 @@
 //! (`db.autocreate=true`) vote for whoever is best; a candidate cannot tell such a vote from
 //! another.
 //!
+//! # Members that change
+//!
+//! While a reconfiguration is under way, whoever has it in its log counts the voters of both lists,
+//! and needs quorums of both; the others have not heard of the next list, and can elect no stranger.
+//! So a server that only the next list names does not propose itself, as in Java, and of two that
+//! hold the same, the one in force is better. Only if a quorum in force is known to hold less than
+//! it does, it stands after all, which Java's never do: what it holds more may be committed. Until
+//! it hears of a vote it has none; nobody counts its round then, so it takes up any.
+//!
 //! Not here, on purpose: `oraclePath` and `leader.maxTimeToWaitForEpoch`.
 
 mod ballot;
@@ -449,6 +458,10 @@ impl<Z: Zoo> Election<Z> {
                         Reply::Nothing | Reply::ToSender => {}
                     }
                     return outcome;
+                }
+                // A voter of the next configuration waits for a vote.
+                if asks && heard.vote == Vote::NONE && ballot.vote != Vote::NONE {
+                    self.links.owe(from);
                 }
             }
         }

@@ -325,6 +325,95 @@ fn a_leader_that_looks_in_a_later_round_deserts_who_decided_on_it() {
     assert!(!election.is_deserted());
 }
 
+/// The ballots of voters, by their ids, and what each knows of who votes.
+struct Booth(Vec<(ServerId, Quorums, Ballot<Sound>)>);
+
+impl Booth {
+    /// Voters with the zxids that they hold in epoch 1, the rounds they are in, and whether they
+    /// have logged that `next` follow on `in_force`.
+    fn of(in_force: &[i64], next: &[i64], voters: &[(i64, i64, i64, bool)]) -> Booth {
+        let quorum =
+            |ids: &[i64]| crate::quorum::Quorum::majority(ids.iter().copied().map(ServerId));
+        let ballots = voters.iter().map(|&(id, zxid, round, knows)| {
+            let quorums = Quorums::from(quorum(in_force));
+            let quorums = if knows { quorums.towards(quorum(next)) } else { quorums };
+            let standing = Standing::History { zxid: Zxid(1 << 32 | zxid), epoch: 1 };
+            let id = ServerId(id);
+            let ballot = Ballot::new(Sound, id, &quorums, Instant::ZERO, round, standing, false);
+            (id, quorums, ballot)
+        });
+        Booth(ballots.collect())
+    }
+
+    /// Has everybody say its vote, in this order of places, until none changes; then says whom each
+    /// has elected.
+    fn elected(mut self, order: &[usize]) -> Vec<Option<i64>> {
+        let votes = |booth: &Booth| -> Vec<(Vote, i64)> {
+            booth.0.iter().map(|(_, _, ballot)| (ballot.vote, ballot.round)).collect()
+        };
+        loop {
+            let before = votes(&self);
+            for &from in order {
+                let (id, _, said) = &self.0[from];
+                let (id, vote, round) = (*id, said.vote, said.round);
+                let form = Form::V40(1);
+                let heard = Notification { state: PeerState::Looking, vote, round, form };
+                for (me, quorums, ballot) in &mut self.0 {
+                    let counts = quorums.is_voter(id) && quorums.is_voter(vote.leader);
+                    if counts && *me != id {
+                        ballot.hear(quorums, Instant::ZERO, id, &heard);
+                    }
+                }
+            }
+            if votes(&self) == before {
+                break;
+            }
+        }
+        let late = Instant::from_millis(500);
+        let ripe = |ballot: &Ballot<Sound>| ballot.ripe(late).map(|outcome| outcome.vote.leader.0);
+        self.0.iter().map(|(_, _, ballot)| ripe(ballot)).collect()
+    }
+}
+
+/// Server 2 has not heard of the next list: it can elect nobody who is only there.
+#[test]
+fn of_equals_one_in_force_is_elected() {
+    for order in [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]] {
+        for round in [1, 2, 9] {
+            let voters = [(1, 7, 2, true), (2, 6, 2, false), (4, 7, round, true)];
+            let booth = Booth::of(&[1, 2], &[1, 2, 3, 4], &voters);
+            assert_eq!(booth.elected(&order), [Some(1); 3], "{order:?}, {round}");
+        }
+    }
+}
+
+/// What a server of the next list holds more may be committed.
+#[test]
+fn who_is_only_in_the_next_list_is_elected_if_it_holds_more() {
+    for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
+        let voters = [(1, 7, 1, true), (2, 7, 1, true), (4, 8, 1, true), (5, 9, 1, true)];
+        let booth = Booth::of(&[1, 2, 3], &[3, 4, 5], &voters);
+        assert_eq!(booth.elected(&order), [Some(5); 4], "{order:?}");
+    }
+}
+
+/// It waits for the vote of those in force, who may hold as much.
+#[test]
+fn who_is_only_in_the_next_list_does_not_propose_itself_at_first() {
+    let voters = [(1, 7, 1, true), (2, 6, 1, true), (4, 7, 1, true)];
+    let mut booth = Booth::of(&[1, 2, 3], &[3, 4, 5], &voters);
+    let (_, quorums, ballot) = &mut booth.0[2];
+    assert_eq!(ballot.vote, Vote::NONE);
+    for (from, round) in [(1, 1), (2, 1), (1, 3)] {
+        let vote = Vote { leader: ServerId(2), zxid: Zxid(1 << 32 | 6), epoch: 1 };
+        let form = Form::V40(1);
+        let heard = Notification { state: PeerState::Looking, vote, round, form };
+        ballot.hear(quorums, Instant::ZERO, ServerId(from), &heard);
+        let both = from == 2;
+        assert_eq!(ballot.vote.leader, ServerId(if both { 4 } else { 2 }), "{from}, {round}");
+    }
+}
+
 /// A peer that does not read is owed one message, whatever happens meanwhile.
 #[test]
 fn a_peer_that_does_not_read_is_sent_one_message() {
