@@ -133,9 +133,10 @@ impl Quorums {
         self.current.holds(zoo, agrees)
     }
 
-    /// Whether `server` votes with weight in the configuration in force: all its voters know it.
-    pub fn is_eligible_in_force(&self, server: ServerId) -> bool {
-        self.current.weight(server) > 0
+    /// Whether `server` may be elected only because of the next configuration, of which not all
+    /// voters in force need have heard.
+    pub fn is_eligible_only_next(&self, server: ServerId) -> bool {
+        self.current.weight(server) == 0 && self.is_eligible(server)
     }
 
     fn each(&self) -> impl Iterator<Item = &Quorum> {
@@ -250,7 +251,10 @@ mod tests {
         assert_eq!(both.voters().into_iter().collect::<Vec<_>>(), ids(&[1, 2, 3, 4, 5]));
         assert!(both.is_voter(ServerId(5)) && !Quorums::from(old).is_voter(ServerId(5)));
         assert!(both.will_vote(ServerId(5)) && !both.will_vote(ServerId(1)));
-        assert!(both.is_eligible(ServerId(5)) && !both.is_eligible_in_force(ServerId(5)));
+        assert!(both.is_eligible_only_next(ServerId(5)) && both.is_eligible(ServerId(1)));
+        assert!(
+            !both.is_eligible_only_next(ServerId(3)) && !both.is_eligible_only_next(ServerId(6))
+        );
         assert!(both.hold_in_force(Sound, |id| [1, 2].contains(&id.0)));
         let new = both.arrived();
         assert!(new.hold(Sound, |id| [4, 5].contains(&id.0)) && !new.is_voter(ServerId(1)));

@@ -121,7 +121,7 @@ impl<Z: Zoo> Ballot<Z> {
         };
         let leader = if part == Part::Watches { Vote::NONE.leader } else { me };
         let own = Vote { leader, zxid, epoch };
-        let stands = part != Part::Votes || quorums.is_eligible_in_force(me);
+        let stands = part != Part::Votes || !quorums.is_eligible_only_next(me);
         let vote = if stands { own } else { Vote::NONE };
         let words = BTreeMap::new();
         let mut ballot = Ballot { zoo, me, part, own, vote, round, words, ripe_at: None };
@@ -216,13 +216,13 @@ impl<Z: Zoo> Ballot<Z> {
                 && history(word.vote) < history(self.own)
         };
         self.part != Part::Votes
-            || quorums.is_eligible_in_force(self.me)
+            || !quorums.is_eligible_only_next(self.me)
             || quorums.hold_in_force(self.zoo, |id| self.words.get(&id).is_some_and(behind))
     }
 
     /// Proposes itself after all, if it holds more than those who were heard.
     fn stand(&mut self, quorums: &Quorums) {
-        let late = self.part == Part::Votes && !quorums.is_eligible_in_force(self.me);
+        let late = self.part == Part::Votes && quorums.is_eligible_only_next(self.me);
         if late && self.stands(quorums) && self.beats(quorums, self.own, self.vote) {
             self.vote = self.own;
         }
@@ -243,7 +243,7 @@ impl<Z: Zoo> Ballot<Z> {
         let by_history = (new.epoch, new.zxid) > (old.epoch, old.zxid);
         let tie = new.zxid == old.zxid
             && (new.epoch == old.epoch || self.zoo.has(Mutation::TieBreakForgetsEpoch));
-        let rank = |id| (quorums.is_eligible_in_force(id), id);
+        let rank = |id| (!quorums.is_eligible_only_next(id), id);
         let by_id = || rank(new.leader) > rank(old.leader);
         quorums.is_eligible(new.leader) && (by_history || tie && by_id())
     }
