@@ -82,6 +82,11 @@ impl Configurations {
         last.map_or(&self.first, |last| &self.logged[last])
     }
 
+    /// Whether a server's vote has weight in the list that was in force from `version` on.
+    pub fn is_eligible(&self, version: u64, server: ServerId) -> bool {
+        self.before((version as i64).saturating_add(1)).quorum.weight(server) > 0
+    }
+
     /// The quorums that it takes to commit a transaction.
     pub fn deciding(&self, zxid: i64) -> impl Iterator<Item = &Quorum> {
         let next = self.logged.get(&zxid);

@@ -148,7 +148,8 @@ impl Oracles {
             return Ok(());
         }
         let promised = replica.promised.seen(server, view, replica.acks.owed_to_log());
-        let voted = replica.votes.seen(server, view);
+        let eligible = |id| self.ghost.configurations.is_eligible(view.members, id);
+        let voted = replica.votes.seen(server, view, eligible);
         let off = self.ghost.off;
         off.pardon(promised)?;
         off.pardon(voted)?;
