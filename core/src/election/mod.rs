@@ -148,6 +148,8 @@ pub struct Election<Z: Zoo = Sound> {
     config: (Vec<u8>, u64),
     links: Links,
     mode: Mode<Z>,
+    /// How often it began to look.
+    looks: u64,
     /// Those who were looking when last heard, and have not been told of a new epoch since.
     lookers: BTreeSet<ServerId>,
     /// Whether a voter with data has been heard of.
@@ -196,6 +198,7 @@ impl<Z: Zoo> Election<Z> {
             quorums,
             config: (ensemble.to_string().into_bytes(), ensemble.version()),
             mode: Mode::Idle,
+            looks: 0,
             lookers: BTreeSet::new(),
             met_data: false,
             deserted: false,
@@ -238,9 +241,16 @@ impl<Z: Zoo> Election<Z> {
     }
 
     /// Looks for a leader, with what is durable here now. Ends whatever was decided before.
+    ///
+    /// The round is the one after what was decided, as in Java: after it joined an ensemble of an
+    /// earlier round than its own, one in which it may have voted, perhaps for a better server. So
+    /// may one that was started anew. Those who still count the old word may elect a second leader
+    /// of the round, which no quorum follows: no election makes history, but a quorum that promises
+    /// itself to an epoch, each member once, and to nobody who holds less (`zab::leader`). The
+    /// new word is the last on each link, so it is counted instead of the old one, never beside it.
     pub fn look(&mut self, now: Instant, standing: Standing, fx: &mut Effects) {
         let round = self.round().saturating_add(1);
-        self.deserted = false;
+        (self.deserted, self.looks) = (false, self.looks + 1);
         let (quorums, met_data) = (&self.quorums, self.met_data);
         let ballot = Ballot::new(self.zoo, self.me, quorums, now, round, standing, met_data);
         self.tell(fx, format!("looking for a leader in round {round}, for {}", ballot.vote));
@@ -322,6 +332,11 @@ impl<Z: Zoo> Election<Z> {
             Mode::Settled { decision, .. } => Some(*decision),
             Mode::Idle | Mode::Looking { .. } => None,
         }
+    }
+
+    /// How often it began to look.
+    pub fn looks(&self) -> u64 {
+        self.looks
     }
 
     /// The round this server is in; 0 before its first election.
