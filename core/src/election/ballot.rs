@@ -156,6 +156,9 @@ impl<Z: Zoo> Ballot<Z> {
             self.stand(quorums);
         }
         let changed = before != (self.vote, self.round);
+        // Nobody counts the round of who has no vote: two that are in different ones would have it
+        // tell all of each in turn.
+        let tells = changed && (self.part != Part::Votes || self.vote != Vote::NONE);
         self.ripen(quorums, now, changed);
         let outcome = if word.is_settled() { self.join(quorums, &word) } else { None };
         // One that did not look yet when this vote went out has not taken it in: without an answer
@@ -164,7 +167,7 @@ impl<Z: Zoo> Ballot<Z> {
         let begins = said.is_none_or(|said| said.is_settled() || said.round != round);
         let worse = begins && round == self.round && self.beats(quorums, self.vote, vote);
         let lags = state == PeerState::Looking && (round < self.round || worse);
-        let reply = match (changed, lags) {
+        let reply = match (tells, lags) {
             (true, _) => Reply::ToAll,
             (false, true) => Reply::ToSender,
             (false, false) => Reply::Nothing,

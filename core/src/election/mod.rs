@@ -61,8 +61,8 @@
 //! # Members that change
 //!
 //! While a reconfiguration is under way, whoever has it in its log counts the voters of both lists,
-//! and needs quorums of both; the others have not heard of the next list, and can elect no stranger.
-//! So a server that only the next list names does not propose itself, as in Java, and of two that
+//! and needs quorums of both; the others have not heard of the next list, and can elect no
+//! stranger. So a server that only the next list names does not propose itself, as in Java, and of two that
 //! hold the same, the one in force is better. Only if a quorum in force is known to hold less than
 //! it does, it stands after all, which Java's never do: what it holds more may be committed. Until
 //! it hears of a vote it has none; nobody counts its round then, so it takes up any.
@@ -158,6 +158,8 @@ pub struct Election<Z: Zoo = Sound> {
     config: (Vec<u8>, u64),
     links: Links,
     mode: Mode<Z>,
+    /// How often it began to look.
+    looks: u64,
     /// Those who were looking when last heard, and have not been told of a new epoch since.
     lookers: BTreeSet<ServerId>,
     /// Whether a voter with data has been heard of.
@@ -206,6 +208,7 @@ impl<Z: Zoo> Election<Z> {
             quorums,
             config: (ensemble.to_string().into_bytes(), ensemble.version()),
             mode: Mode::Idle,
+            looks: 0,
             lookers: BTreeSet::new(),
             met_data: false,
             deserted: false,
@@ -248,9 +251,16 @@ impl<Z: Zoo> Election<Z> {
     }
 
     /// Looks for a leader, with what is durable here now. Ends whatever was decided before.
+    ///
+    /// The round is the one after what was decided, as in Java: after it joined an ensemble of an
+    /// earlier round than its own, one in which it may have voted, perhaps for a better server. So
+    /// may one that was started anew. Those who still count the old word may elect a second leader
+    /// of the round, which no quorum follows: no election makes history, but a quorum that promises
+    /// itself to an epoch, each member once, and to nobody who holds less (`zab::leader`). The
+    /// new word is the last on each link, so it is counted instead of the old one, never beside it.
     pub fn look(&mut self, now: Instant, standing: Standing, fx: &mut Effects) {
         let round = self.round().saturating_add(1);
-        self.deserted = false;
+        (self.deserted, self.looks) = (false, self.looks + 1);
         let (quorums, met_data) = (&self.quorums, self.met_data);
         let ballot = Ballot::new(self.zoo, self.me, quorums, now, round, standing, met_data);
         self.tell(fx, format!("looking for a leader in round {round}, for {}", ballot.vote));
@@ -332,6 +342,11 @@ impl<Z: Zoo> Election<Z> {
             Mode::Settled { decision, .. } => Some(*decision),
             Mode::Idle | Mode::Looking { .. } => None,
         }
+    }
+
+    /// How often it began to look.
+    pub fn looks(&self) -> u64 {
+        self.looks
     }
 
     /// The round this server is in; 0 before its first election.

@@ -414,6 +414,37 @@ fn who_is_only_in_the_next_list_does_not_propose_itself_at_first() {
     }
 }
 
+#[test]
+fn who_looks_again_in_an_earlier_round_counts_no_word_of_the_last_look() {
+    let (mut election, mut fx) = (election(1, "0"), Effects::new());
+    election.look(Instant::ZERO, Standing::History { zxid: Zxid(4), epoch: 1 }, &mut fx);
+    for from in [2, 3] {
+        linked(&mut election, LinkId(from), from.cast_signed(), &mut fx);
+    }
+    let mut hear = |election: &mut Election, from, state, leader, zxid, round| {
+        let vote = Vote { leader: ServerId(leader), zxid: Zxid(zxid), epoch: 1 };
+        let mut bytes = Vec::new();
+        Notification { state, vote, round, form: Form::V40(1) }.encode(&mut bytes);
+        let (link, frame) = (LinkId(from), Frame::Packet(&bytes));
+        election.handle(Instant::from_millis(1), Input::Frame { link, frame }, &mut fx)
+    };
+    let best = Vote { leader: ServerId(2), zxid: Zxid(6), epoch: 1 };
+    assert_eq!(hear(&mut election, 2, PeerState::Looking, 2, 6, 9), None);
+    assert_eq!((election.vote(), election.looks()), (Some((9, best)), 1));
+    // The words of an ensemble that is no more.
+    assert_eq!(hear(&mut election, 3, PeerState::Leading, 3, 5, 1), None);
+    let decision = hear(&mut election, 2, PeerState::Following, 3, 5, 1);
+    assert_eq!(decision, Some(Decision::Following(ServerId(3))));
+    assert_eq!(hear(&mut election, 3, PeerState::Looking, 3, 5, 2), None);
+    assert!(election.is_deserted());
+    let standing = Standing::History { zxid: Zxid(4), epoch: 1 };
+    election.look(Instant::from_millis(1), standing, &mut Effects::new());
+    let own = Vote { leader: ServerId(1), zxid: Zxid(4), epoch: 1 };
+    assert_eq!((election.vote(), election.looks()), (Some((2, own)), 2));
+    let time = Instant::from_millis(1_000);
+    assert_eq!(election.handle(time, Input::Time, &mut Effects::new()), None, "alone");
+}
+
 /// A peer that does not read is owed one message, whatever happens meanwhile.
 #[test]
 fn a_peer_that_does_not_read_is_sent_one_message() {

@@ -65,6 +65,9 @@ pub struct View {
     pub digest: u64,
     /// The version of the configuration that is in force.
     pub members: u64,
+    /// How often this process began to look for a leader. A call may end one look and begin
+    /// another.
+    pub looks: u64,
     /// Its round and its vote, if it looks for a leader.
     pub vote: Option<(i64, Vote)>,
 }
@@ -82,6 +85,7 @@ impl View {
             applied: replica.applied(),
             digest: replica.digest(),
             members: 0,
+            looks: 0,
             vote: None,
         }
     }
@@ -99,6 +103,7 @@ impl View {
             applied: none,
             digest: 0,
             members: 0,
+            looks: 0,
             vote: None,
         }
     }

@@ -280,7 +280,8 @@ impl<Z: Zoo> Member<Z> {
             None => View::blank(phase),
         };
         let (members, vote) = (self.membership.in_force().version(), self.election.vote());
-        View { accepted, current, members, vote, ..held }
+        let looks = self.election.looks();
+        View { accepted, current, members, looks, vote, ..held }
     }
 
     /// Ends everything: gives what must come to rest before the process may end.
