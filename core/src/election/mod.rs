@@ -62,10 +62,11 @@
 //!
 //! While a reconfiguration is under way, whoever has it in its log counts the voters of both lists,
 //! and needs quorums of both; the others have not heard of the next list, and can elect no
-//! stranger. So a server that only the next list names does not propose itself, as in Java, and of two that
-//! hold the same, the one in force is better. Only if a quorum in force is known to hold less than
-//! it does, it stands after all, which Java's never do: what it holds more may be committed. Until
-//! it hears of a vote it has none; nobody counts its round then, so it takes up any.
+//! stranger. So a server that only the next list names does not propose itself, as in Java, and of
+//! two that hold the same, the one in force is better. Only if a quorum in force is known to hold
+//! less than it does, it stands after all, which Java's never do: what it holds more may be
+//! committed. Until it hears of a vote it has none; nobody counts its round then, so it takes up
+//! any.
 //!
 //! Not here, on purpose: `oraclePath` and `leader.maxTimeToWaitForEpoch`.
 

@@ -77,14 +77,19 @@ mod tests {
 
     #[test]
     fn a_look_neither_goes_back_nor_gets_worse_and_another_one_may() {
-        let after = |now: View| {
+        // Of the list in force are all but server 4.
+        let eligible = |id| id != ServerId(4);
+        let then = |first: View, now: View| {
             let mut votes = Votes::default();
-            votes.seen(0, &view(1, 3, 2, 5)).unwrap();
-            votes.seen(0, &now).is_ok()
+            votes.seen(0, &first, eligible).unwrap();
+            votes.seen(0, &now, eligible).is_ok()
         };
+        let after = |now| then(view(1, 3, 2, 5), now);
         assert!(after(view(1, 3, 2, 5)) && after(view(1, 3, 3, 5)) && after(view(1, 4, 1, 4)));
         assert!(after(view(1, 3, 1, -1)), "it stands back");
         assert!(!after(view(1, 3, 1, 5)) && !after(view(1, 3, 3, 4)) && !after(view(1, 2, 3, 6)));
         assert!(after(view(2, 3, 1, 4)) && after(view(2, 2, 1, 4)));
+        assert!(then(view(1, 3, 4, 5), view(1, 3, 2, 5)), "one in force");
+        assert!(!then(view(1, 3, 4, 5), view(1, 3, 2, 4)), "which holds less");
     }
 }
