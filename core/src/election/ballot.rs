@@ -121,10 +121,9 @@ impl<Z: Zoo> Ballot<Z> {
         };
         let leader = if part == Part::Watches { Vote::NONE.leader } else { me };
         let own = Vote { leader, zxid, epoch };
-        let stands = part != Part::Votes || !quorums.is_eligible_only_next(me);
-        let vote = if stands { own } else { Vote::NONE };
         let words = BTreeMap::new();
-        let mut ballot = Ballot { zoo, me, part, own, vote, round, words, ripe_at: None };
+        let mut ballot = Ballot { zoo, me, part, own, vote: own, round, words, ripe_at: None };
+        ballot.vote = ballot.first_vote(quorums);
         ballot.ripen(quorums, now, true);
         ballot
     }
@@ -198,7 +197,7 @@ impl<Z: Zoo> Ballot<Z> {
         }
         if round > self.round {
             self.round = round;
-            self.vote = if self.stands(quorums) { self.own } else { Vote::NONE };
+            self.vote = self.first_vote(quorums);
         } else if self.part == Part::Votes && self.vote == Vote::NONE {
             // Nobody has heard of its round.
             self.round = round;
@@ -206,6 +205,11 @@ impl<Z: Zoo> Ballot<Z> {
         if round == self.round && self.may_vote_for(vote) && self.beats(quorums, vote, self.vote) {
             self.vote = vote;
         }
+    }
+
+    /// What it votes in a new round.
+    fn first_vote(&self, quorums: &Quorums) -> Vote {
+        if self.stands(quorums) { self.own } else { Vote::NONE }
     }
 
     /// Whether it proposes itself. If only the next configuration names it, voters in force that

@@ -76,22 +76,17 @@ impl View {
     /// A server that holds this copy of history; it knows no epochs.
     pub(super) fn of<Z: Zoo>(phase: Phase, replica: &Replica<Z>) -> View {
         View {
-            phase,
-            accepted: 0,
-            current: 0,
             last: replica.last(),
             durable: replica.durable(),
             committed: replica.committed(),
             applied: replica.applied(),
             digest: replica.digest(),
-            members: 0,
-            looks: 0,
-            vote: None,
+            ..View::blank(phase)
         }
     }
 
     /// A server that holds nothing yet, or nothing any more.
-    pub(super) fn blank(phase: Phase) -> View {
+    pub fn blank(phase: Phase) -> View {
         let none = Zxid::ZERO;
         View {
             phase,

@@ -59,20 +59,7 @@ mod tests {
 
     fn view(looks: u64, round: i64, leader: i64, zxid: i64) -> View {
         let vote = Some((round, Vote { leader: ServerId(leader), zxid: Zxid(zxid), epoch: 1 }));
-        let none = Zxid::ZERO;
-        View {
-            phase: Phase::Looking,
-            accepted: 0,
-            current: 0,
-            last: none,
-            durable: none,
-            committed: none,
-            applied: none,
-            digest: 0,
-            members: 0,
-            looks,
-            vote,
-        }
+        View { looks, vote, ..View::blank(Phase::Looking) }
     }
 
     #[test]
