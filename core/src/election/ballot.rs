@@ -157,7 +157,7 @@ impl<Z: Zoo> Ballot<Z> {
         let changed = before != (self.vote, self.round);
         // Nobody counts the round of who has no vote: two that are in different ones would have it
         // tell all of each in turn.
-        let tells = changed && (self.part != Part::Votes || self.vote != Vote::NONE);
+        let tells = changed && self.vote != Vote::NONE;
         self.ripen(quorums, now, changed);
         let outcome = if word.is_settled() { self.join(quorums, &word) } else { None };
         // One that did not look yet when this vote went out has not taken it in: without an answer
@@ -198,8 +198,9 @@ impl<Z: Zoo> Ballot<Z> {
         if round > self.round {
             self.round = round;
             self.vote = self.first_vote(quorums);
-        } else if self.part == Part::Votes && self.vote == Vote::NONE {
-            // Nobody has heard of its round.
+        } else if self.vote == Vote::NONE {
+            // Nobody counts its round. Nor does one that watches stay in a later one: the others
+            // may know of a configuration in which it votes.
             self.round = round;
         }
         if round == self.round && self.may_vote_for(vote) && self.beats(quorums, vote, self.vote) {

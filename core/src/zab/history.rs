@@ -42,7 +42,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct History<Z: Zoo> {
     zoo: Z,
-    /// How many are kept once they are committed.
+    /// How many are kept once they are committed, and durable here.
     most: usize,
     /// The newest that is committed: not beyond the newest there is.
     committed: Zxid,
@@ -103,8 +103,8 @@ pub enum Remedy {
 }
 
 impl<Z: Zoo> History<Z> {
-    /// The history of a server whose newest transaction is `last`; of the committed ones it keeps
-    /// `most` (`commitLogCount`), at least one.
+    /// The history of a server whose newest transaction is `last`; of those that are committed, and
+    /// durable here, it keeps `most` (`commitLogCount`), at least one.
     pub fn new(zoo: Z, most: usize, last: Zxid) -> History<Z> {
         let kept = VecDeque::new();
         History { zoo, most: most.max(1), before: last, committed: last, kept }
@@ -135,14 +135,15 @@ impl<Z: Zoo> History<Z> {
         self.kept.push_back((zxid, entry));
     }
 
-    /// Everything up to a transaction is committed.
+    /// Everything up to a transaction is committed; a quorum may have it before this server's log
+    /// holds more than what is `durable`. What is not stays here: learners find it nowhere else.
     ///
     /// # Panics
     /// If there is no such transaction, or a later one was committed.
-    pub fn commit(&mut self, zxid: Zxid) {
+    pub fn commit(&mut self, zxid: Zxid, durable: Zxid) {
         assert!(zxid >= self.committed && zxid <= self.last(), "{zxid} cannot be committed now");
         self.committed = zxid;
-        let needless = self.kept.partition_point(|(kept, _)| *kept <= zxid);
+        let needless = self.kept.partition_point(|(kept, _)| *kept <= zxid.min(durable));
         for (oldest, _) in self.kept.drain(..needless.saturating_sub(self.most)) {
             self.before = oldest;
         }

@@ -87,7 +87,7 @@ impl Past {
         for zxid in &self.log {
             history.push(*zxid, Arc::new(zxid.0.to_be_bytes().to_vec()));
         }
-        history.commit(self.last());
+        history.commit(self.last(), self.last());
         history
     }
 }
@@ -234,7 +234,7 @@ fn a_former_leader_with_a_transaction_of_its_own_is_cut_to_what_both_have() {
     assert_eq!(history.remedy(&learner(Zxid::new(1, 4))), Remedy::Trunc { to });
     history.push(Zxid::new(2, 1), Arc::default());
     assert_eq!(history.remedy(&learner(Zxid::new(1, 4))), Remedy::Trunc { to }, "not committed");
-    history.commit(Zxid::new(2, 1));
+    history.commit(Zxid::new(2, 1), Zxid::new(2, 1));
     assert_eq!(history.remedy(&learner(Zxid::new(1, 4))), Remedy::Trunc { to });
     assert_eq!(history.remedy(&learner(to)), Remedy::Diff { after: to });
     // One whose leader of epoch 3 nobody followed.
@@ -249,19 +249,29 @@ fn holes_are_never_kept() {
 }
 
 #[test]
+fn what_is_committed_before_it_is_durable_here_is_kept() {
+    let mut history = History::new(Sound, 2, Zxid::ZERO);
+    (1..=6).for_each(|zxid| history.push(Zxid(zxid), Arc::default()));
+    history.commit(Zxid(5), Zxid(1));
+    assert_eq!((history.before(), history.committed()), (Zxid::ZERO, Zxid(5)));
+    history.commit(Zxid(6), Zxid(5));
+    assert_eq!((history.before(), history.committed()), (Zxid(3), Zxid(6)));
+}
+
+#[test]
 fn a_replaced_tree_starts_over() {
     let mut history = History::new(Sound, 2, Zxid::ZERO);
     (1..=5).for_each(|zxid| history.push(Zxid(zxid), Arc::default()));
     assert_eq!((history.before(), history.committed()), (Zxid(0), Zxid(0)), "all are needed");
-    history.commit(Zxid(4));
+    history.commit(Zxid(4), Zxid(4));
     assert_eq!((history.before(), history.last()), (Zxid(2), Zxid(5)));
-    history.commit(Zxid(5));
+    history.commit(Zxid(5), Zxid(5));
     assert_eq!((history.before(), history.last()), (Zxid(3), Zxid(5)));
     history.reset(Zxid::new(1, 0));
     assert_eq!((history.before(), history.last()), (Zxid::new(1, 0), Zxid::new(1, 0)));
     assert!(history.after(Zxid::ZERO).is_none());
     history.push(Zxid::new(1, 1), Arc::default());
-    history.commit(Zxid::new(1, 1));
+    history.commit(Zxid::new(1, 1), Zxid::new(1, 1));
     // It came with the tree of a leader of Java's that had not proposed anything yet.
     let last = Zxid::new(1, 0);
     let standing = Standing { last, whole: false, leads: 3, elected_with: 0, disk: None };

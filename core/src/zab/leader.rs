@@ -153,7 +153,7 @@ impl<Z: Zoo> Leader<Z> {
         mut history: History<Z>,
         now: Instant,
     ) -> Leader<Z> {
-        history.commit(history.last());
+        history.commit(history.last(), footing.durable);
         let forgotten = u32::from(zoo.has(Mutation::EpochReused));
         Leader {
             zoo,

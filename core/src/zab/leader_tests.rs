@@ -541,6 +541,22 @@ fn a_stream_rests_when_much_is_on_its_way_and_goes_on_from_the_disk() {
     assert_eq!(words, ["2 gone: the log on disk does not hold what it lacks", "2: hang up"]);
 }
 
+/// What a quorum has without this server stands in no log here: it is sent on from memory.
+#[test]
+fn an_observer_does_not_wait_for_the_leaders_own_disk() {
+    let mut rig = Rig::new(Sound);
+    rig.leading();
+    rig.join(B, z(4, 2), false);
+    rig.join(O, z(4, 2), true);
+    rig.ack(B, z(EPOCH, 0));
+    rig.ack(O, z(EPOCH, 0));
+    (1..=5).for_each(|counter| drop(rig.propose(z(EPOCH, counter))));
+    rig.ack(A, z(EPOCH, 5));
+    let words = rig.ack(B, z(EPOCH, 5));
+    let informed = words.iter().filter(|word| word.starts_with("9: INFORM"));
+    assert_eq!(informed.count(), 5, "{words:?}");
+}
+
 /// A leader that may read its log for B, which comes with a transaction that memory does not hold.
 fn reading_for_b(last: Zxid) -> Rig<Sound> {
     let mut rig = Rig::new(Sound);

@@ -483,7 +483,7 @@ impl<Z: Zoo> Learner<Z> {
                 self.promise(zxid, orders)
             }
             (FromLeader::Diff { zxid }, Mode::Choosing) => {
-                self.history.commit(self.history.last());
+                self.history.commit(self.history.last(), self.footing.durable);
                 if self.zoo.has(Mutation::DiffTargetClaimed) {
                     self.history.reset(zxid.max(self.history.last()));
                 }

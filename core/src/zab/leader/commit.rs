@@ -72,7 +72,7 @@ impl<Z: Zoo> Leader<Z> {
     /// Commits what a quorum has.
     pub(super) fn commit(&mut self, orders: &mut Orders<'_>) {
         while let Some(zxid) = self.next_commit() {
-            self.history.commit(zxid);
+            self.history.commit(zxid, self.footing.durable);
             orders.push(LeaderOrder::CommitTo { zxid });
             if let Some(change) = self.change.take_if(|change| change.zxid == zxid) {
                 self.activate(change, orders);

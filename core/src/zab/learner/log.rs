@@ -64,7 +64,7 @@ impl<Z: Zoo> Learner<Z> {
             Some((next, _)) => return Err(format!("{zxid} was committed where {next} is next")),
             None => return Err(format!("{zxid} was committed and never proposed")),
         }
-        self.history.commit(zxid);
+        self.history.commit(zxid, self.footing.durable);
         if self.mode == Mode::Following {
             orders.push(LearnerOrder::CommitTo { zxid });
         }
