@@ -110,8 +110,9 @@ pub enum Queued {
     Frame {
         /// The request.
         request: Deferred,
-        /// Whether it is a write that waits for what is before it, see [`Conn::delays_writes`].
-        write: bool,
+        /// The request's number, if it is a write that waits for what is before it, see
+        /// [`Conn::delays_writes`].
+        write: Option<i32>,
     },
     /// A request whose packet was too long; only its head was kept.
     Oversized {
@@ -200,7 +201,7 @@ impl Conn {
         self.queued_bytes += queued.bytes();
         if let Queued::Frame { write, .. } = queued {
             self.unseen += 1;
-            self.unseen_writes += usize::from(write);
+            self.unseen_writes += usize::from(write.is_some());
         }
         self.queue.push_back(queued);
         self.balance(link, fx);
@@ -211,15 +212,42 @@ impl Conn {
         Deferred { frame: packet.into(), since: now, known: self.identities.len() }
     }
 
-    /// Puts a write that was just taken off the front back there, under way now.
-    pub fn under_way(&mut self, xid: i32) {
-        self.queue.push_front(Queued::Write { xid, answer: None });
-    }
-
     /// Whether a write must wait until it is looked into. What stands before a write is answered
     /// before that is applied, however slowly the link reads: so little may stand there.
     pub fn delays_writes(&self) -> bool {
-        self.unseen_writes > 0 || self.unseen > if self.reads_too_slowly() { 0 } else { MAX_AHEAD }
+        self.unseen_writes > 0 || self.unseen > self.most_ahead()
+    }
+
+    fn most_ahead(&self) -> usize {
+        if self.reads_too_slowly() { 0 } else { MAX_AHEAD }
+    }
+
+    /// The oldest write that waits to be looked into, if little enough stands before it by now: it
+    /// is under way from here on.
+    pub fn next_write(&mut self, link: LinkId, fx: &mut Effects) -> Option<Deferred> {
+        if self.unseen_writes == 0 {
+            return None;
+        }
+        let (most, mut ahead) = (self.most_ahead(), 0);
+        let (queued, xid) = self.queue.iter_mut().find_map(|queued| match *queued {
+            Queued::Frame { write: Some(xid), .. } => Some((queued, xid)),
+            Queued::Frame { write: None, .. } => {
+                ahead += 1;
+                None
+            }
+            _ => None,
+        })?;
+        if ahead > most {
+            return None;
+        }
+        self.queued_bytes -= queued.bytes();
+        (self.unseen, self.unseen_writes) = (self.unseen - 1, self.unseen_writes - 1);
+        let looked_into = Queued::Write { xid, answer: None };
+        let Queued::Frame { request, .. } = core::mem::replace(queued, looked_into) else {
+            unreachable!("it was found as one")
+        };
+        self.balance(link, fx);
+        Some(request)
     }
 
     /// Whether so much that was sent is not taken that nothing more should be answered.
@@ -233,7 +261,7 @@ impl Conn {
         self.queued_bytes -= queued.bytes();
         if let Queued::Frame { write, .. } = queued {
             self.unseen -= 1;
-            self.unseen_writes -= usize::from(write);
+            self.unseen_writes -= usize::from(write.is_some());
         }
         self.balance(link, fx);
         Some(queued)

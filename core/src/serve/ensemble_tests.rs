@@ -135,15 +135,20 @@ impl Member {
         self.fx.clear();
     }
 
-    /// Ends all operations of the log.
+    /// Ends all operations of the log, and those that they lead to.
     pub(super) fn sync(&mut self) {
         while !self.disk.is_empty() {
-            for op in core::mem::take(&mut self.disk) {
-                let ended = Ok(FileOutput::Done);
-                self.server.on_file(self.now, op, &ended, &mut self.ids, &mut self.fx);
-            }
-            self.turn();
+            self.sync_once();
         }
+    }
+
+    /// Ends the operations of the log that are under way.
+    pub(super) fn sync_once(&mut self) {
+        for op in core::mem::take(&mut self.disk) {
+            let ended = Ok(FileOutput::Done);
+            self.server.on_file(self.now, op, &ended, &mut self.ids, &mut self.fx);
+        }
+        self.turn();
     }
 
     /// The frames a link was sent since the last call.

@@ -47,7 +47,7 @@ impl<Z: Zoo> Server<Z> {
             (Phase::TraceMask, Frame::Packet(mask)) => self.on_trace_mask(link, mask, now, fx),
             (Phase::Opening { .. }, Frame::Packet(packet)) => {
                 let request = conn.defer(packet, now.mono);
-                conn.enqueue(link, Queued::Frame { request, write: false }, fx);
+                conn.enqueue(link, Queued::Frame { request, write: None }, fx);
             }
             (Phase::Live { .. }, Frame::Packet(packet)) => self.on_request(link, now, packet, fx),
             (_, Frame::Oversized { len, head }) => {
@@ -113,7 +113,11 @@ impl<Z: Zoo> Server<Z> {
                 }
                 let conn = self.conns.get_mut(&link).expect("it is still up");
                 let request = conn.defer(packet, now.mono);
-                conn.enqueue(link, Queued::Frame { request, write }, fx);
+                conn.enqueue(
+                    link,
+                    Queued::Frame { request, write: write.then_some(header.xid) },
+                    fx,
+                );
             }
         }
     }
@@ -234,6 +238,7 @@ impl<Z: Zoo> Server<Z> {
         while self.conns.get(&link).is_some_and(|conn| !conn.reads_too_slowly())
             && self.answer_first(link, now, fx)
         {}
+        self.send_off_waiting(link, now, fx);
     }
 
     /// Answers all that stands before a write of a link that is about to be applied, and that it
@@ -244,11 +249,11 @@ impl<Z: Zoo> Server<Z> {
         {}
     }
 
-    /// Answers the first that waits on a link, or sends it off; false if its time has not come.
+    /// Answers the first that waits on a link; false if its time has not come.
     fn answer_first(&mut self, link: LinkId, now: Now, fx: &mut Effects) -> bool {
         let Some(conn) = self.conns.get_mut(&link) else { return false };
         match conn.queue.front() {
-            Some(Queued::Frame { .. } | Queued::Oversized { .. }) => {}
+            Some(Queued::Frame { write: None, .. } | Queued::Oversized { .. }) => {}
             Some(Queued::Sync { until: None, .. }) => return false,
             Some(Queued::Sync { until: Some(until), .. }) if *until <= self.replica.applied => {}
             Some(Queued::Sync { until: Some(until), .. }) => {
@@ -258,13 +263,13 @@ impl<Z: Zoo> Server<Z> {
                 return false;
             }
             Some(Queued::Write { answer: Some(_), .. }) => {}
-            Some(Queued::Write { answer: None, .. }) | None => return false,
+            Some(Queued::Write { answer: None, .. } | Queued::Frame { write: Some(_), .. })
+            | None => return false,
         }
         match conn.dequeue(link, fx).expect("it was just looked at") {
             Queued::Oversized { xid } => {
                 self.answer_error(link, xid, ErrorCode::MarshallingError, fx);
             }
-            Queued::Frame { request, write: true } => self.send_off_late(link, &request, now, fx),
             Queued::Frame { request, .. } | Queued::Sync { request, .. } => {
                 let Deferred { frame, since, known } = request;
                 let mut body = Reader::new(&frame);
@@ -284,15 +289,19 @@ impl<Z: Zoo> Server<Z> {
         true
     }
 
-    /// A write whose turn has come to be looked into.
-    fn send_off_late(&mut self, link: LinkId, request: &Deferred, now: Now, fx: &mut Effects) {
-        let conn = self.conns.get_mut(&link).expect("it waited on it");
-        let Phase::Live { session, .. } = conn.phase else { return };
-        let mut body = Reader::new(&request.frame);
-        let header = RequestHeader::decode(&mut body).expect("it was read before");
-        conn.under_way(header.xid);
-        self.send_off(link, session, request.known, now, header, &mut body);
-        self.throttle(link, fx);
+    /// Sends off the writes that waited to be looked into and need not any more: each as soon as it
+    /// may, or a client that once asked for much would have one write under way at a time for as
+    /// long as it goes on.
+    fn send_off_waiting(&mut self, link: LinkId, now: Now, fx: &mut Effects) {
+        while let Some(conn) = self.conns.get_mut(&link)
+            && let Phase::Live { session, .. } = conn.phase
+            && let Some(request) = conn.next_write(link, fx)
+        {
+            let mut body = Reader::new(&request.frame);
+            let header = RequestHeader::decode(&mut body).expect("it was read before");
+            self.send_off(link, session, request.known, now, header, &mut body);
+            self.throttle(link, fx);
+        }
     }
 }
 

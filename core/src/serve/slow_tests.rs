@@ -133,3 +133,21 @@ fn a_write_behind_many_reads_waits_for_them() {
     }
     assert_eq!(told, (3..40).collect::<Vec<_>>());
 }
+
+#[test]
+fn writes_that_waited_are_under_way_together_once_little_stands_before_them() {
+    let mut client = Slow::new();
+    client.write(b"1");
+    (0..40).for_each(|_| client.read(b"/n"));
+    for number in [b"2", b"3", b"4"] {
+        client.write(number);
+        client.read(b"/n");
+    }
+    client.member.sync_once();
+    assert_eq!(numbers(&client.take()), (3..44).collect::<Vec<_>>());
+    client.member.sync_once();
+    let told = client.take();
+    assert_eq!(numbers(&told), (44..50).collect::<Vec<_>>());
+    let read: Vec<&[u8]> = told.iter().skip(1).step_by(2).map(|(_, data)| &data[..]).collect();
+    assert_eq!(read, [b"2", b"3", b"4"]);
+}
