@@ -15,6 +15,7 @@ use menagerie_core::{
     proto::{ErrorCode, Request},
     quorum::Quorum,
     txn::{Txn, TxnHeader},
+    zoo::Sound,
 };
 
 use super::{Check, Oracles, Property, Violation, asked::Arrived, commitment, ghost::Proposed};
@@ -93,11 +94,14 @@ impl Configurations {
         std::iter::once(self.before(zxid)).chain(next).map(|one| &one.quorum)
     }
 
-    /// The quorums of what is in force, and of what may still come into force.
-    pub fn open(&self) -> impl Iterator<Item = &Quorum> {
-        let newest = self.in_force.last().copied().unwrap_or(0);
-        let later = self.logged.range(newest + 1..).map(|(_, one)| &one.quorum);
-        std::iter::once(&self.before(i64::MAX).quorum).chain(later)
+    /// The quorums that it may take to go on: those of the newest list that a quorum of its own
+    /// takes for the one in force, so that any of its quorums knows, and of all later ones. `takes`
+    /// tells the version of a server's list.
+    pub fn open(&self, takes: impl Fn(ServerId) -> i64) -> impl Iterator<Item = &Quorum> {
+        let known = |zxid: &&i64| self.logged[zxid].quorum.holds(Sound, |id| takes(id) >= **zxid);
+        let known = self.in_force.iter().rev().find(known).copied().unwrap_or(0);
+        let later = self.logged.range(known + 1..).map(|(_, one)| &one.quorum);
+        std::iter::once(&self.before(known + 1).quorum).chain(later)
     }
 
     /// The quorums of all that ever was, or may have been, in force.

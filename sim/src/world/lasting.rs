@@ -61,7 +61,9 @@ impl World {
         }
         let mut rng = Rng::stream(self.seed, Subsystem::Health, LASTING);
         self.outside = {
-            let quorums: Vec<Quorum> = self.oracles.ghost.configurations.open().cloned().collect();
+            let ghost = &self.oracles.ghost;
+            let takes = |id: ServerId| ghost.replicas[id.0 as usize - 1].members;
+            let quorums: Vec<Quorum> = ghost.configurations.open(takes).cloned().collect();
             draw(self.servers.len(), &quorums, &mut rng)
         };
         for (server, fate) in self.outside.clone() {
