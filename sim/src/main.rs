@@ -470,8 +470,9 @@ fn many(plan: Plan, jobs: u64, traces: &Path) -> ExitCode {
     let bar = progress_bar(seeds, "worlds");
     let (failed, began) = (atomic::AtomicU64::new(0), Instant::now());
     let progress = |verdict: &Verdict| {
-        if verdict.violation.is_some() {
+        if let Some(violation) = &verdict.violation {
             failed.fetch_add(1, atomic::Ordering::Relaxed);
+            bar.suspend(|| println!("seed {} failed: {violation}", verdict.seed));
         }
         bar.set_message(format!("{} failed", failed.load(atomic::Ordering::Relaxed)));
         bar.inc(1);
