@@ -320,6 +320,10 @@ impl Client {
     }
 
     fn on_bytes(&mut self, now: Instant, link: LinkId, mut bytes: &[u8], fx: &mut Effects) {
+        // What still comes on a link that was given up leaves the next one's frames alone.
+        if self.link() != Some(link) {
+            return;
+        }
         let mut frames = core::mem::take(&mut self.frames);
         let mut whole = Vec::new();
         while self.link() == Some(link) {

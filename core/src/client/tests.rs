@@ -311,6 +311,22 @@ fn a_fired_watch_is_noticed_before_the_reply_and_only_once() {
 }
 
 #[test]
+fn what_still_comes_on_a_former_link_takes_nothing_from_a_frame() {
+    let mut s = Stage::connected("a");
+    s.submit(1, &get("/d", true));
+    s.deliver(&reply(1, 4, 0, &data("d")));
+    let former = s.link;
+    s.down();
+    s.reach();
+    s.greet(0x11, 9000);
+    let event = notification(3, "/d");
+    let (head, rest) = event.split_at(12);
+    assert_eq!(s.deliver(head), [""; 0]);
+    assert_eq!(s.turn(&[Input::Bytes { link: former, bytes: b"late" }]), [""; 0]);
+    assert_eq!(s.deliver(rest), ["DataChanged /d for [1]"]);
+}
+
+#[test]
 fn persistent_watches_stay_until_removed() {
     let mut s = Stage::connected("a");
     s.submit(1, &Request::AddWatch { path: b"/p", mode: 0 });
