@@ -429,7 +429,7 @@ impl<Z: Zoo> Leader<Z> {
     fn says(&self, sid: ServerId, mine: bool, agrees: &impl Fn(&Peer) -> bool) -> bool {
         match sid == self.config.me {
             true => mine && !self.zoo.has(Mutation::LeaderNotCounted),
-            false => self.peers.values().any(|p| p.sid == sid && !p.observer && agrees(p)),
+            false => self.peers.values().any(|p| p.sid == sid && agrees(p)),
         }
     }
 

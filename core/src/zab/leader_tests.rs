@@ -541,6 +541,18 @@ fn a_stream_rests_when_much_is_on_its_way_and_goes_on_from_the_disk() {
     assert_eq!(words, ["2 gone: the log on disk does not hold what it lacks", "2: hang up"]);
 }
 
+/// Its own list is an older one, in which it observes; what it promises and holds counts all the
+/// same, as in Java, or the two wait for each other for ever.
+#[test]
+fn a_voter_that_comes_as_an_observer_counts() {
+    let mut rig = Rig::new(Sound);
+    assert_eq!(rig.info(A, 4, true), ["Accept { epoch: 5 }"]);
+    assert_eq!(rig.epochs(5, 4), ["2: LEADERINFO 0x500000000"]);
+    assert_eq!(rig.ack_epoch(A, z(4, 2), Some(4))[0], "SetCurrent { epoch: 5 }");
+    rig.epochs(5, 5);
+    assert_eq!(rig.ack(A, z(EPOCH, 0)), ["Lead { epoch: 5 }", "2: UPTODATE"]);
+}
+
 /// What a quorum has without this server stands in no log here: it is sent on from memory.
 #[test]
 fn an_observer_does_not_wait_for_the_leaders_own_disk() {
