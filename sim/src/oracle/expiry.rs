@@ -139,7 +139,10 @@ impl Expiry {
         if let Some(life) = self.lives.get_mut(&session)
             && life.heard < now
         {
-            (life.surely, life.heard, life.greeted) = (life.heard, now, false);
+            if !life.greeted {
+                life.surely = life.heard;
+            }
+            (life.heard, life.greeted) = (now, false);
         }
     }
 
@@ -232,5 +235,17 @@ mod tests {
         assert!(expiry.check(&none, at(6_101)).is_err());
         expiry.heard(8, at(5_000));
         assert!(expiry.check(&none, at(6_101)).is_ok());
+    }
+
+    /// It was opened at 0 and told so at 500; what it said first came in the turn of its end.
+    #[test]
+    fn a_handshake_counts_from_its_question_until_the_first_life_sign_has_had_its_turn() {
+        let at = Instant::from_millis;
+        let mut expiry = Expiry::new(1_000);
+        expiry.greeted(7, 4_000, at(0), at(500));
+        expiry.heard(7, at(4_100));
+        assert!(expiry.clone().expired(SessionId(7), at(4_100)).is_ok());
+        expiry.heard(7, at(5_000));
+        assert!(expiry.expired(SessionId(7), at(5_000)).is_err());
     }
 }

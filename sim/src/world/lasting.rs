@@ -60,12 +60,7 @@ impl World {
             return Ok(());
         }
         let mut rng = Rng::stream(self.seed, Subsystem::Health, LASTING);
-        self.outside = {
-            let ghost = &self.oracles.ghost;
-            let takes = |id: ServerId| ghost.replicas[id.0 as usize - 1].members;
-            let quorums: Vec<Quorum> = ghost.configurations.open(takes).cloned().collect();
-            draw(self.servers.len(), &quorums, &mut rng)
-        };
+        self.outside = draw(self.servers.len(), &self.open_quorums(), &mut rng);
         for (server, fate) in self.outside.clone() {
             self.note(|_| format!("{} is {fate:?} for ever", name(server)));
             let (inward, outward) = match fate {
@@ -93,15 +88,27 @@ impl World {
         Ok(())
     }
 
+    /// The quorums that it may take to go on.
+    fn open_quorums(&self) -> Vec<Quorum> {
+        let ghost = &self.oracles.ghost;
+        let takes = |id: ServerId| ghost.replicas[id.0 as usize - 1].members;
+        ghost.configurations.open(takes).cloned().collect()
+    }
+
     /// The servers of the core; all, while none is outside.
     fn core(&self) -> Vec<usize> {
         (0..self.servers.len()).filter(|server| !self.outside.contains_key(server)).collect()
     }
 
     /// The core has had its time: one of it leads, the others serve under that one, and a write of
-    /// each client was answered of late.
+    /// each client was answered of late. Nothing is asked if a leader that had not missed those
+    /// outside yet has proposed members that need them.
     pub(super) fn judge_core(&self, healed: u64) -> Check {
         let core = self.core();
+        let has = |id: ServerId| core.contains(&(id.0 as usize - 1));
+        if !self.open_quorums().iter().all(|quorum| quorum.holds(Sound, has)) {
+            return Ok(());
+        }
         let replicas = &self.oracles.ghost.replicas;
         progress::healed(core.iter().map(|server| &replicas[*server]), self.now)?;
         let members =
