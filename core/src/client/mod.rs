@@ -298,12 +298,13 @@ impl Client {
     }
 
     fn on_link_up(&mut self, now: Instant, up: LinkId, fx: &mut Effects) {
-        let Mode::Dialing { link, deadline } = self.mode else { return };
-        if up != link {
-            return;
-        }
+        let deadline = match self.mode {
+            Mode::Dialing { link, deadline } if link == up => deadline,
+            // Its dial was given up on while it succeeded.
+            _ => return fx.push(Effect::HangUp { link: up }),
+        };
         self.frames.clear();
-        self.mode = Mode::Greeting { link, deadline: deadline.max(now) };
+        self.mode = Mode::Greeting { link: up, deadline: deadline.max(now) };
         let greeting = ConnectRequest {
             protocol_version: 0,
             last_zxid_seen: self.last_zxid.max(self.told_zxid),
@@ -312,7 +313,7 @@ impl Client {
             password: &self.password,
             read_only: Some(self.read_only),
         };
-        fx.send(link, |out| {
+        fx.send(up, |out| {
             let mark = begin_frame(out);
             greeting.encode(out);
             end_frame(out, mark);

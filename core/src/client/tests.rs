@@ -436,6 +436,8 @@ fn closing_without_a_link_is_closed_at_once() {
     s.submit(1, &get("/x", false));
     s.wait();
     assert_eq!(s.turn(&[Input::Close]), ["hang up", "Closed", "1 = ConnectionLoss @0x0"]);
+    let link = s.link;
+    assert_eq!(s.turn(&[Input::LinkUp { link }]), ["hang up"], "its dial succeeded meanwhile");
     let mut s = Stage::connected("a");
     s.turn(&[Input::Close]);
     assert_eq!(s.down(), ["Closed"]);
