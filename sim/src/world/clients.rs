@@ -41,6 +41,8 @@ pub struct Actor {
     seeds: Rng,
     /// How often it has dialled.
     dials: u64,
+    /// Which of its machines this is: what one dialled is nothing to the next.
+    pub life: u32,
     over: bool,
     /// Whether it has proved that it may do everything.
     is_super: bool,
@@ -81,6 +83,7 @@ impl Actor {
             healthy: Workload::new(healthy, scenario.names),
             seeds,
             dials: 0,
+            life: 0,
             over: false,
             is_super: false,
             closing: false,
@@ -161,6 +164,7 @@ impl Actor {
     fn begin_again(&mut self) {
         self.config.seed = self.seeds.bits();
         self.machine = Client::new(self.config.clone());
+        self.life += 1;
         (self.over, self.closing, self.newest) = (false, false, 0);
         self.is_super = false;
         self.links.clear();
@@ -329,7 +333,8 @@ impl World {
                 actor.dials += 1;
                 let ordinal = (client as u64) << 32 | actor.dials;
                 let wait = 2 * pace.base + actor.seeds.wait(pace.jitter);
-                self.dial(Caller::Client { client, link: *link }, to, 30 * SECOND, ordinal, wait);
+                let caller = Caller::Client { client, life: actor.life, link: *link };
+                self.dial(caller, to, 30 * SECOND, ordinal, wait);
             }
             Effect::Send { link, bytes } => {
                 if let Some(name) = self.clients[client].links.get(link) {

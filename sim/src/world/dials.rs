@@ -34,7 +34,7 @@ pub struct Call {
 /// Who dials, and what for.
 #[derive(Clone, Copy, Debug)]
 pub enum Caller {
-    Client { client: usize, link: LinkId },
+    Client { client: usize, life: u32, link: LinkId },
     Server { server: usize, life: u32, port: Port, dial: DialId },
 }
 
@@ -82,7 +82,8 @@ impl World {
 
     fn dial_fails(&mut self, call: &Call, at: u64, why: &'static str) -> Check {
         match call.from {
-            Caller::Client { client, link } => {
+            Caller::Client { client, life, .. } if self.clients[client].life != life => Ok(()),
+            Caller::Client { client, link, .. } => {
                 self.client_turn(client, client::Input::LinkDown { link })
             }
             Caller::Server { .. } if at > self.now => {
@@ -107,7 +108,8 @@ impl World {
             dialled: None,
         };
         match call.from {
-            Caller::Client { client, link } => {
+            Caller::Client { client, life, .. } if self.clients[client].life != life => Ok(()),
+            Caller::Client { client, link, .. } => {
                 let end = End::Client(client, link);
                 let name = self.open_link(end, to, Port::Client, chance);
                 self.input(to, accepted(name, Port::Client, end));
