@@ -45,6 +45,9 @@ mutations! {
         SnapshotNotSynced,
         /// What a power loss left of an unfinished write stops the server at the next start.
         TearStopsServer,
+        /// What a power loss left of an unfinished write stays behind the log's last record: once a
+        /// later log was begun, it looks like rot.
+        TearNotCut,
         /// A bad record that was known to be good is cut off as a tear, with what follows it.
         RotTakenForTear,
         /// After a write that failed the log goes on as if it had not.
@@ -179,9 +182,6 @@ mutations! {
         IdleTurnSpins,
     }
     decoys {
-        /// What a power loss left of an unfinished write stays behind the log's last record: each
-        /// start stops there.
-        TearNotCut,
         /// A quorum for a vote must last twice as long before it decides.
         DecisionRipensSlowly,
         /// A looking server repeats itself twice as often.

@@ -47,6 +47,7 @@ const KNOWN: &[(&str, Species)] = &[
     ("SnapshotNotSynced", bug("", 2, &[Progress, Recovery])),
     ("SnapshotNameNotSynced", bug("Z08", 2, &[Recovery, Progress])),
     ("TearStopsServer", bug("Z27", 1, &[Progress])),
+    ("TearNotCut", bug("", 1, &[Progress, Recovery])),
     ("RotTakenForTear", bug("Z26", 2, &[Rot, Recovery])),
     ("AppendErrorIgnored", bug("Z10b", 2, &[Acks, Durability, Commitment])),
     ("DiskFailureSurvived", bug("Z38", 1, &[Progress])),
