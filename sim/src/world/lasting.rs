@@ -91,7 +91,8 @@ impl World {
     /// The quorums that it may take to go on.
     fn open_quorums(&self) -> Vec<Quorum> {
         let ghost = &self.oracles.ghost;
-        let takes = |id: ServerId| ghost.replicas[id.0 as usize - 1].members;
+        // A list may name a server that no world has: it knows of none.
+        let takes = |id: ServerId| ghost.replicas.get(id.0 as usize - 1).map_or(-1, |r| r.members);
         ghost.configurations.open(takes).cloned().collect()
     }
 
