@@ -2,6 +2,7 @@
 //! Many worlds on all cores: seeds are handed out one by one, tallies are summed, failures kept.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -225,7 +226,12 @@ pub fn campaign(
             if n >= plan.seeds {
                 return;
             }
-            let verdict = run(plan, plan.start + n, HASH_KEY, false);
+            let seed = plan.start + n;
+            let world = AssertUnwindSafe(|| run(plan, seed, HASH_KEY, false));
+            let verdict = catch_unwind(world).unwrap_or_else(|panic| {
+                eprintln!("the simulator itself panicked in world {seed}");
+                resume_unwind(panic)
+            });
             progress(&verdict);
             let mut report = report.lock().expect("no worker panics");
             report.tally.add(&verdict.tally);
