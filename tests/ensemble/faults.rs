@@ -9,7 +9,7 @@ use std::{
 use menagerie_core::proto::Request;
 
 use super::{
-    common::{eventually, resident, wire::Wire},
+    common::{complaint, eventually, resident, said, wire::Wire},
     members::{Ensemble, VOTERS},
 };
 
@@ -161,4 +161,30 @@ fn strangers_at_the_ports_for_servers_are_no_obstacle() {
     let mut nothing = Vec::new();
     let _ = nonsense.read_to_end(&mut nothing);
     assert!(nothing.is_empty(), "nothing is said to a stranger: {nothing:?}");
+}
+
+#[test]
+fn who_only_reads_is_served_by_one_that_is_left_alone() {
+    let three = Ensemble::new("read-only", VOTERS);
+    let list = three.list(VOTERS);
+    for id in three.ids() {
+        three.configure(id, &format!("readonlymode.enabled=true\n{list}"));
+    }
+    three.start_all();
+    three.await_service(&[1, 2, 3]);
+    three.agree(1, &[1, 2, 3], "/there");
+    three.kill(2);
+    three.kill(3);
+    eventually("it serves alone", || three.mode(1).as_deref() == Some("read-only"));
+    let (code, text) = said(&three.cli(1, &["-r", "get", "/there"]));
+    assert!(code == 0 && text.contains("ConnectedReadOnly"), "{text}");
+    assert!(text.contains("\nvalue\n"), "{text}");
+    let refused = three.cli(1, &["-r", "create", "/here", "value"]);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(complaint(&refused).contains("read-only"), "{refused:?}");
+    let ordinary = three.cli(1, &["-timeout", "3000", "get", "/there"]);
+    assert!(!ordinary.status.success(), "{ordinary:?}");
+    three.start(2);
+    three.await_service(&[1, 2]);
+    three.agree(1, &[1, 2], "/here");
 }

@@ -57,13 +57,13 @@ fn settings_that_come_to_nothing_are_told_of() {
     let three = Ensemble::new("left-out", VOTERS);
     let lines = "localSessionsEnabled=true\nobserverMasterPort=2191\nportUnification=true\n\
                  quorum.auth.enableSasl=true\noraclePath=/oracle\n\
-                 leaderServes=no\nreadonlymode.enabled=true\nsyncEnabled=false\n";
+                 leaderServes=no\nsyncEnabled=false\n";
     three.configure(1, &format!("{lines}{}", three.list(VOTERS)));
     three.start(1);
     let log = three.log(1);
     assert_eq!(
         log.matches("is left out: ").count() + log.matches("not opened: ").count(),
-        8,
+        7,
         "{log}"
     );
 }

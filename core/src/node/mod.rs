@@ -308,7 +308,8 @@ impl<Z: Zoo> Node<Z> {
         match question {
             Question::Stop => self.stop(fx),
             Question::Snapshot => {
-                let answer = match self.server() {
+                // What a member without a leader holds may not be history.
+                let answer = match self.server().filter(|server| !server.is_read_only()) {
                     Some(_) => {
                         self.base.snapshots.want();
                         Ok(String::from("a snapshot begins with the end of this turn"))

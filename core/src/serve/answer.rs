@@ -49,6 +49,9 @@ impl<Z: Zoo> Server<Z> {
     ) {
         let link = call.link;
         self.tell_pending(link, fx);
+        if self.declines(call, header, fx) {
+            return;
+        }
         match Request::decode(header.op, body) {
             Ok(request) => self.answer_request(call, header.xid, &request, fx),
             Err(RequestError::Malformed) => {

@@ -31,6 +31,9 @@ impl<Z: Zoo> Server<Z> {
             return self.hang_up(link, "its first packet is not a handshake", fx);
         };
         self.stats.count(Counter::ConnectionRequests, 1);
+        if let Some(why) = self.refuses_guest(request.read_only == Some(true), request.session) {
+            return self.hang_up(link, why, fx);
+        }
         let ahead = request.last_zxid_seen > self.replica.applied;
         if ahead && !self.zoo.has(Mutation::ClientZxidUnchecked) {
             let why = format!(
@@ -64,6 +67,7 @@ impl<Z: Zoo> Server<Z> {
                 self.propose_open(origin, session, greeting.timeout_ms, now);
             }
             Duty::Learn => self.forward_open(link, session, greeting.timeout_ms),
+            Duty::Read => self.session_opened(link, now, fx),
         }
     }
 
@@ -151,7 +155,7 @@ impl<Z: Zoo> Server<Z> {
             timeout_ms,
             session,
             password,
-            read_only: (!greeting.brief).then_some(false),
+            read_only: (!greeting.brief).then_some(self.is_read_only()),
         };
         let conn = self.conns.get_mut(&link).expect("the link that spoke");
         let sent = fx.send(link, |out| {

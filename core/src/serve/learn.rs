@@ -45,6 +45,8 @@ pub(super) enum Duty {
     Lead,
     /// Learns it from a leader.
     Learn,
+    /// Has no leader, and only shows it.
+    Read,
 }
 
 /// Something to ask of the leader.

@@ -17,6 +17,7 @@ mod lead;
 mod learn;
 mod pending;
 mod read;
+mod reading;
 mod replica;
 mod requests;
 mod server;

@@ -82,8 +82,9 @@ impl<Z: Zoo> Server<Z> {
         {
             return;
         }
-        let beyond = self.old_peer
-            && Request::decode(header.op, &mut body.clone()).is_ok_and(|r| r.is_beyond_3_4());
+        let beyond = self.duty == Duty::Read
+            || self.old_peer
+                && Request::decode(header.op, &mut body.clone()).is_ok_and(|r| r.is_beyond_3_4());
         let first = conn.queue.is_empty() && !conn.reads_too_slowly();
         let (delays, known) = (conn.delays_writes(), conn.identities.len());
         self.report(session, timeout_ms);
@@ -92,20 +93,21 @@ impl<Z: Zoo> Server<Z> {
             Some(op) if op.is_write() && !delays && !beyond => {
                 self.on_write(link, session, now, header, &mut body, fx);
             }
-            Some(OpCode::Sync) if !self.zoo.has(Mutation::SyncDoesNotWait) => {
-                let until = match self.duty {
-                    Duty::Alone => Some(self.proposed),
-                    Duty::Lead | Duty::Learn => {
-                        self.ask_sync(link, session, header, body.rest());
-                        None
-                    }
+            Some(OpCode::Sync)
+                if !self.zoo.has(Mutation::SyncDoesNotWait) && !self.is_read_only() =>
+            {
+                let until = if self.duty == Duty::Alone {
+                    Some(self.proposed)
+                } else {
+                    self.ask_sync(link, session, header, body.rest());
+                    None
                 };
                 let request = self.conns[&link].defer(packet, now.mono);
                 let queued = Queued::Sync { until, request };
                 self.wait_in_turn(link, queued, now, fx);
             }
             op => {
-                // What an old peer could not log is answered like a read: with an error.
+                // What cannot become history is answered like a read: with an error.
                 let write = op.is_some_and(OpCode::is_write) && !beyond;
                 if !write && (first || self.zoo.has(Mutation::ReadOvertakesWrite)) {
                     let call = Call { link, since: now.mono, known, now: now.mono };
@@ -193,6 +195,7 @@ impl<Z: Zoo> Server<Z> {
                 self.propose_request(link, session, known, header, body, now);
             }
             Duty::Learn => self.forward(link, session, known, header, body.rest()),
+            Duty::Read => unreachable!("writes are answered like reads"),
         }
     }
 

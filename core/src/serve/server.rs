@@ -230,12 +230,16 @@ impl<Z: Zoo> Server<Z> {
 
     /// Does what is due, a bounded part of it; [`Server::poll_timeout`] says when to come again.
     pub fn on_time(&mut self, now: Now, fx: &mut Effects) {
-        if self.duty != Duty::Learn {
-            self.end_strays(now, fx);
-            self.expire_sessions(now, fx);
-            if !self.old_peer {
-                self.sweep(now);
+        match self.duty {
+            Duty::Alone | Duty::Lead => {
+                self.end_strays(now, fx);
+                self.expire_sessions(now, fx);
+                if !self.old_peer {
+                    self.sweep(now);
+                }
             }
+            Duty::Learn => {}
+            Duty::Read => self.expire_guests(now, EXPIRED_PER_TURN, fx),
         }
         while let Some((_, link)) = self.sessionless.pop_front_if(|(due, _)| *due <= now.mono) {
             let fresh = self.conns.get(&link).is_some_and(|conn| conn.session().is_none());
@@ -251,15 +255,16 @@ impl<Z: Zoo> Server<Z> {
 
     /// When [`Server::on_time`] has something to do.
     pub fn poll_timeout(&self, now: Instant) -> Option<Instant> {
-        // Sessions and containers end where history is ordered, and nowhere else.
-        let orders = self.duty != Duty::Learn;
+        // The ensemble's sessions and containers end where history is ordered, and nowhere else.
+        let orders = matches!(self.duty, Duty::Alone | Duty::Lead);
+        let expires = self.duty != Duty::Learn;
         let strays = orders && !self.strays.is_empty();
         let busy = self.watches.is_busy() || self.replica.is_behind() || self.can_talk() || strays;
         let sessionless = self.sessionless.front().map(|(due, _)| *due);
         earliest([
             busy.then_some(now),
             sessionless,
-            self.replica.sessions.poll_timeout().filter(|_| orders),
+            self.replica.sessions.poll_timeout().filter(|_| expires),
             Some(self.sweep.due()).filter(|_| orders && !self.old_peer),
         ])
     }

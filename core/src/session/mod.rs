@@ -166,6 +166,16 @@ impl<Z: Zoo> Sessions<Z> {
         }
     }
 
+    /// Minds no session that has a createSession transaction applied, until it is touched or all
+    /// are restarted. Takes a step for every session.
+    pub fn rest_all(&mut self) {
+        for at in 0..self.table.end() {
+            if self.table[at].committed.is_some() {
+                self.buckets.leave(&mut self.table, at);
+            }
+        }
+    }
+
     /// Forgets every session without a createSession transaction applied, and who owns the others:
     /// whoever opened them, or spoke for them, is gone. Takes a step for every session.
     pub fn forget_uncommitted(&mut self) {

@@ -144,7 +144,6 @@ fn left_out(config: &ServerConfig) -> impl Iterator<Item = &'static str> {
     let sasl = "quorum.auth.enableSasl is left out: other servers are not authenticated";
     let oracle = "oraclePath is left out: two servers need each other";
     let serves = "leaderServes=no is left out: a leader has clients, too";
-    let read_only = "readonlymode.enabled is left out: without a quorum nothing is served";
     let keeps = "observer.syncEnabled=false is left out: an observer keeps log and snapshots";
     [
         (config.local_sessions != LocalSessions::Off, sessions),
@@ -153,7 +152,6 @@ fn left_out(config: &ServerConfig) -> impl Iterator<Item = &'static str> {
         (peers.sasl.is_some(), sasl),
         (peers.oracle_path.is_some(), oracle),
         (!peers.leader_serves, serves),
-        (config.read_only_mode, read_only),
         (!peers.observer_sync_enabled, keeps),
     ]
     .into_iter()

@@ -45,6 +45,7 @@ impl<Z: Zoo> Leading<Z> {
 impl<Z: Zoo> Member<Z> {
     /// This server was elected.
     pub(super) fn lead(&mut self, base: &mut Base<Z>, fx: &mut Effects) {
+        self.read_no_more(fx);
         let (config, own) = (&base.config, ensemble_of(&base.config));
         let setup = LeaderConfig {
             me: self.me,

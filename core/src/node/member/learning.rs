@@ -39,6 +39,7 @@ pub(super) struct Learning<Z: Zoo> {
 impl<Z: Zoo> Member<Z> {
     /// This server was told whom to follow.
     pub(super) fn learn(&mut self, base: &mut Base<Z>, leader: ServerId, fx: &mut Effects) {
+        self.read_no_more(fx);
         for link in core::mem::take(&mut self.callers).into_keys() {
             fx.push(Effect::HangUp { link });
         }

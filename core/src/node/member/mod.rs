@@ -12,10 +12,12 @@
 //!
 //! Whatever a role leaves under way on the disk is durable before the next vote: a vote speaks only
 //! of what is. When a role ends, so do all links of clients, as in Java: each may go on elsewhere.
+//! Who looks in vain may serve reads meanwhile: `reading`.
 
 mod leading;
 mod learning;
 mod membership;
+mod reading;
 pub(super) mod swap;
 
 use alloc::{
@@ -80,6 +82,8 @@ pub(super) struct Member<Z: Zoo> {
     /// The highest epoch that a member was heard to have accepted, when that ended an earlier one.
     heard: u32,
     dials: u64,
+    /// When this server, if it still looks by then, serves those who only read.
+    reads_from: Option<Instant>,
     /// What was counted, while nothing is served.
     stats: Stats,
     /// Whether there is more to do than a turn allows.
@@ -134,6 +138,7 @@ impl<Z: Zoo> Member<Z> {
             declared,
             heard: 0,
             dials: 0,
+            reads_from: None,
             stats: Stats::new(),
             busy: false,
         };
@@ -212,6 +217,9 @@ impl<Z: Zoo> Member<Z> {
         }
         match &mut self.body {
             Body::Bare(replica) => replica.flush(base.now.mono, &mut base.ids, fx),
+            Body::Serving(server) if server.is_read_only() => {
+                server.flush(base.now, &mut base.ids, fx);
+            }
             Body::Serving(server) => {
                 let newest = server.history().newest();
                 if self.archive.wants_snapshot().is_some_and(|least| newest >= least) {
@@ -240,8 +248,9 @@ impl<Z: Zoo> Member<Z> {
             _ => None,
         };
         let (server, purge) = match &self.body {
+            Body::Serving(server) if server.is_read_only() => (server.poll_timeout(now), None),
             Body::Serving(server) => (server.poll_timeout(now), base.purges.poll_timeout()),
-            _ => (None, None),
+            _ => (self.reads_from, None),
         };
         let busy = self.busy.then_some(now);
         earliest([busy, role, server, purge, self.election.poll_timeout()])
@@ -368,6 +377,7 @@ impl<Z: Zoo> Member<Z> {
             (true, _) => Standing::Missing,
         };
         self.role = Role::Looking;
+        self.reads_from = self.reads_from(base, zxid);
         match self.appointed.take().filter(|leader| self.is_member(*leader)) {
             None => self.election.look(base.now.mono, standing, fx),
             Some(leader) => {
@@ -438,6 +448,7 @@ impl<Z: Zoo> Member<Z> {
         self.meet(base, fx);
         if other {
             told(format!("server {from} told of other members, of version {version:x}"), fx);
+            self.read_no_more(fx);
             self.role = Role::Settling;
             self.settle(base, fx);
         }
@@ -475,6 +486,9 @@ impl<Z: Zoo> Member<Z> {
         match &self.role {
             Role::Leading(_) => self.on_leading_time(base, fx),
             Role::Learning(_) => self.on_learning_time(base, fx),
+            Role::Looking if self.reads_from.is_some_and(|from| from <= base.now.mono) => {
+                self.read_only(base, fx);
+            }
             _ => {}
         }
         if let Body::Serving(server) = &mut self.body {

@@ -369,10 +369,17 @@ impl World {
 
     /// A client of a server, with an answer to its handshake.
     pub(super) fn client(&mut self, id: usize, session: SessionId, password: &[u8]) -> Client {
-        self.connect(id, session, password).expect("a greeting")
+        self.connect(id, session, password, false).expect("a greeting")
     }
 
-    fn connect(&mut self, id: usize, session: SessionId, password: &[u8]) -> Option<Client> {
+    /// A client that greets a server, and says whether a read-only one would do.
+    pub(super) fn connect(
+        &mut self,
+        id: usize,
+        session: SessionId,
+        password: &[u8],
+        read_only: bool,
+    ) -> Option<Client> {
         self.names += 2;
         let link = LinkId(CLIENTS + self.names);
         let peer = SocketAddr::from(([127, 0, 0, 1], 40_000));
@@ -387,19 +394,20 @@ impl World {
             timeout_ms: 10_000,
             session,
             password,
-            read_only: Some(false),
+            read_only: Some(read_only),
         };
         request.encode(&mut packet);
         self.say(id, link, packet);
         let frames = self.frames(id, link);
         let answer =
             ConnectResponse::decode(&mut Reader::new(frames.first()?)).expect("a greeting");
-        let password = answer.password.to_vec();
-        Some(Client { server: id, link, session: answer.session, password, xid: 0 })
+        let (session, password) = (answer.session, answer.password.to_vec());
+        let read_only = answer.read_only.expect("it is told");
+        Some(Client { server: id, link, session, password, read_only, xid: 0 })
     }
 
     pub(super) fn try_client(&mut self, id: usize) -> Option<Client> {
-        self.connect(id, SessionId::NONE, &[0; 16])
+        self.connect(id, SessionId::NONE, &[0; 16], false)
     }
 
     fn say(&mut self, id: usize, link: LinkId, packet: Vec<u8>) {
@@ -482,6 +490,7 @@ pub(super) struct Client {
     pub(super) link: LinkId,
     pub(super) session: SessionId,
     pub(super) password: Vec<u8>,
+    pub(super) read_only: bool,
     xid: i32,
 }
 

@@ -7,6 +7,7 @@ mod ensemble;
 mod identities;
 mod limits;
 mod oddities;
+mod reading;
 mod reconfig;
 mod requests;
 mod settings;
