@@ -351,7 +351,8 @@ impl<Z: Zoo> Leader<Z> {
         }
         if self.is_established() {
             self.ping = true;
-            if full && !self.is_quorum(true, |_| true) {
+            // Who came as an observer acknowledges nothing before it comes again as a voter.
+            if full && !self.is_quorum(true, |peer| !peer.observer) {
                 self.step_down("too few servers follow", fx, orders);
             }
         } else if self.deadline <= now {
