@@ -47,6 +47,9 @@ impl Caller {
     }
 }
 
+/// A host that no world has: bytes that went bad on their way may have made it a member.
+pub const NOWHERE: usize = usize::MAX;
+
 /// The server that a configured host means.
 pub fn host(text: &str) -> Option<usize> {
     let number = text.split(':').next()?.strip_prefix('s')?;
@@ -61,6 +64,9 @@ impl World {
     }
 
     pub(super) fn dialled(&mut self, call: &Call) -> Check {
+        if call.to >= self.servers.len() {
+            return self.dial_fails(call, self.now, "no such host");
+        }
         let (there, here) = (Place::Server(call.to), call.from.place());
         let open_at = self.cut_until(here, there).max(self.cut_until(there, here));
         if open_at > self.now {
