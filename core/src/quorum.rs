@@ -158,6 +158,13 @@ impl Quorums {
         self.each().any(|quorum| quorum.weight(server) > 0)
     }
 
+    /// Whether the voters for which `agrees` answers true are a quorum of either: enough to follow
+    /// them, for a leader counts its own. The next configuration may never have come into force,
+    /// or have done so without this server.
+    pub fn either_holds(&self, zoo: impl Zoo, mut agrees: impl FnMut(ServerId) -> bool) -> bool {
+        self.each().any(|quorum| quorum.holds(zoo, &mut agrees))
+    }
+
     /// Whether the voters for which `agrees` answers true are a quorum of each.
     pub fn hold(&self, zoo: impl Zoo, mut agrees: impl FnMut(ServerId) -> bool) -> bool {
         let passed = zoo.has(Mutation::NextMembersDecide) && self.next.is_some();

@@ -279,12 +279,13 @@ impl<Z: Zoo> Ballot<Z> {
     /// Whether `word` makes it certain that an ensemble has settled on a leader.
     ///
     /// Either the quorum is of this round, with looking servers in it, or it is of servers that
-    /// have settled, whenever that was; and the leader itself must say that it leads.
+    /// have settled, whenever that was, under a configuration in force or a next one: each of them
+    /// follows a leader that counts its quorums itself. And the leader must say that it leads.
     fn join(&self, quorums: &Quorums, word: &Word) -> Option<Outcome> {
         let same_round = word.round == self.round
             && quorums.hold(self.zoo, |id| self.agrees(id, word.vote, word.round));
         let settled = || {
-            quorums.hold(self.zoo, |id| {
+            quorums.either_holds(self.zoo, |id| {
                 self.words.get(&id).is_some_and(|other| self.same_leader(word, other))
             })
         };

@@ -414,6 +414,25 @@ fn who_is_only_in_the_next_list_does_not_propose_itself_at_first() {
     }
 }
 
+/// Server 3 proposed members that never came into force, and is not to wait for them.
+#[test]
+fn who_knows_of_a_next_list_follows_those_who_settled_by_either() {
+    for (next, settled) in [(&[3, 4][..], [1, 2]), (&[4, 5, 6], [5, 6])] {
+        let mut booth = Booth::of(&[1, 2, 3], next, &[(3, 9, 1, true)]);
+        let (_, quorums, ballot) = &mut booth.0[0];
+        let states = settled.into_iter().zip([PeerState::Following, PeerState::Leading]);
+        let outcomes: Vec<_> = states
+            .map(|(from, state)| {
+                let vote = Vote { leader: ServerId(settled[1]), zxid: Zxid(1 << 32), epoch: 1 };
+                let heard = Notification { state, vote, round: 7, form: Form::V40(1) };
+                let (_, outcome) = ballot.hear(quorums, Instant::ZERO, ServerId(from), &heard);
+                outcome.map(|outcome| outcome.vote.leader.0)
+            })
+            .collect();
+        assert_eq!(outcomes, [None, Some(settled[1])]);
+    }
+}
+
 /// A voter of the next list that has not heard of it holds itself for none, and is needed.
 #[test]
 fn who_watches_does_not_stay_in_a_later_round() {
