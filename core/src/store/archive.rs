@@ -287,7 +287,7 @@ impl Archive {
             (Task::Survey(survey), Ok(output)) => match survey.on_output(output) {
                 Some(next) => self.queue.push_back((Some(link), next)),
                 None => {
-                    let disk = survey.span(self.base, self.factor);
+                    let disk = survey.span(self.base, self.newest, self.factor);
                     desk.task = Task::Nothing;
                     give(ArchiveNews::Survey { link, disk }, fx);
                 }

@@ -54,8 +54,13 @@ impl Survey {
         None
     }
 
-    /// The answer, for a log that is believed from `base` on.
-    pub(super) fn span(&self, base: Zxid, factor: Option<u32>) -> Option<LogSpan> {
+    /// The answer, for a log that is believed from `base` on, beside the `newest` tree that is.
+    pub(super) fn span(
+        &self,
+        base: Zxid,
+        newest: Option<Zxid>,
+        factor: Option<u32>,
+    ) -> Option<LogSpan> {
         let logs = from(self.logs.as_ref()?, base);
         let (oldest, _) = *logs.first()?;
         // As long as the tree is there that the log was replayed on, no log behind it was removed,
@@ -63,7 +68,8 @@ impl Survey {
         let is_whole = self.snapshots.iter().any(|(snapshot, _)| *snapshot == base);
         let first = if oldest <= base.next() || is_whole { base } else { oldest };
         let bytes = from(logs, self.last).iter().map(|(_, len)| len).sum();
-        let (newest, len) = self.snapshots.iter().max().copied().unwrap_or_default();
+        let believed = self.snapshots.iter().find(|(zxid, _)| Some(*zxid) == newest);
+        let (newest, len) = believed.copied().unwrap_or_default();
         // Where the newest tree is older, as much of the log would have to follow it.
         let most = match newest <= self.last {
             true => u64::MAX,
