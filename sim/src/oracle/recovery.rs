@@ -2,7 +2,7 @@
 //! What a server recovers is a beginning of what it logged, and holds everything that it showed to
 //! anyone (committed log durability): no crash, cut or tree takes that away.
 
-use menagerie_core::id::Zxid;
+use menagerie_core::id::{ServerId, Zxid};
 
 use super::{Check, Property, Violation, commitment, ghost::Ghost};
 
@@ -16,8 +16,10 @@ pub fn recovered(ghost: &mut Ghost, server: usize, zxid: i64) -> Check {
     // A leader may take back what it does not know to be committed yet, if enough others hold it.
     let gone =
         |one: &&i64| ghost.committed.binary_search(one).is_ok() && log.binary_search(one).is_err();
-    let matters =
-        |one: &&i64| **one <= replica.applied || !commitment::is_held_without(ghost, server, **one);
+    // What an observer holds never counted; and where a disk was lost, too few others may hold it.
+    let votes = ghost.configurations.newest().1.is_voter(ServerId(server as i64 + 1));
+    let counts = |one: i64| votes && !commitment::is_held_without(ghost, server, one);
+    let matters = |one: &&i64| **one <= replica.applied || counts(**one);
     let lost = replica.upto(durable).iter().filter(gone).find(matters).copied();
     if let Some(lost) = lost {
         let (zxid, lost) = (Zxid(zxid), Zxid(lost));
