@@ -92,7 +92,7 @@ pub struct LeaderConfig {
     pub init_limit: Duration,
     /// How long a learner may be silent, or owe an ACK, from then on (`syncLimit` ticks).
     pub sync_limit: Duration,
-    /// Whether every learner gets a whole tree (`forceSnapshotSync`).
+    /// Whether every learner that comes while it leads gets a whole tree (`forceSnapshotSync`).
     pub whole: bool,
     /// The counter at which the epoch is given up.
     pub epoch_length: u32,
@@ -542,10 +542,10 @@ impl<Z: Zoo> Leader<Z> {
         let due = self.peers.iter().filter(|(_, peer)| waiting(peer));
         let due: Vec<LinkId> = due.map(|(link, _)| *link).collect();
         for link in due {
-            let before = self.history.before();
+            let (before, sends_whole) = (self.history.before(), self.sends_whole());
             let peer = self.peers.get_mut(&link).expect("listed above");
             match peer.stage {
-                Stage::Agreed { last, .. } if last < before && !self.config.whole => {
+                Stage::Agreed { last, .. } if last < before && !sends_whole => {
                     peer.stage = Stage::Surveying { last };
                     orders.push(LeaderOrder::Survey { link, last });
                 }
@@ -559,10 +559,16 @@ impl<Z: Zoo> Leader<Z> {
         }
     }
 
+    /// Whether all get a whole tree. Before it leads nobody takes a younger one than there is, and
+    /// that may be too old for those who are to make it lead.
+    fn sends_whole(&self) -> bool {
+        self.config.whole && self.mode == Mode::Leading
+    }
+
     /// Begins to bring a learner up to date.
     fn mend(&mut self, link: LinkId, last: Zxid, disk: Option<DiskLog>, fx: &mut Effects) {
         let old = self.peers[&link].old;
-        let whole = self.config.whole || old && !self.history.suits_3_4(last);
+        let whole = self.sends_whole() || old && !self.history.suits_3_4(last);
         let (leads, elected_with) = (self.epoch, self.elected.0);
         let standing = Standing { last, whole, leads, elected_with, disk };
         let remedy = self.history.remedy(&standing);

@@ -24,6 +24,13 @@ fn a_learner_gets_a_whole_tree_where_it_is_forced() {
         world.leader();
         world.agree();
         assert_eq!(world.trees - before, trees, "{lines}");
+        // Nobody has a tree of all that they hold: a leader is made by those who get the log.
+        assert_eq!(world.create(&mut client, "/two"), 0);
+        world.agree();
+        (1..=3).for_each(|id| world.kill(id, true));
+        (1..=3).for_each(|id| world.start(id));
+        world.leader();
+        world.agree();
     }
 }
 
