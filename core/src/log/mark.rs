@@ -68,6 +68,15 @@ impl Mark {
         slots.into_iter().flatten().filter_map(Mark::decode_slot).max()
     }
 
+    /// What the file says, or must be taken to say where the slot that named the newest log of ours
+    /// cannot be read: it may have been the `newest` that is there.
+    pub fn read(file: &[u8], newest: Option<Zxid>) -> Option<Mark> {
+        let begun = &file[..LINE.min(file.len())];
+        let damaged = begun.iter().any(|byte| *byte != 0) && Mark::decode_slot(begun).is_none();
+        let at_most = newest.filter(|_| damaged).map(|log| Mark { log, synced: 0 });
+        Mark::decode(file).max(at_most)
+    }
+
     fn decode_slot(slot: &[u8]) -> Option<Mark> {
         let line = core::str::from_utf8(slot).ok()?;
         let words: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -104,6 +113,22 @@ mod tests {
         assert_eq!(Mark::decode(&file(None, Some(old))), Some(old));
         assert_eq!(Mark::decode(&file(None, None)), None);
         assert_eq!(Mark::decode(b""), None);
+    }
+
+    #[test]
+    fn what_cannot_be_read_may_have_named_the_newest_log() {
+        let (old, new) = (Mark { log: Zxid(5), synced: 900 }, Mark { log: Zxid(9), synced: 0 });
+        let mut rotten = file(Some(new), Some(old));
+        assert_eq!(
+            Mark::read(&rotten, Some(Zxid(12))),
+            Some(new),
+            "the others are another server's"
+        );
+        rotten[40] ^= 1;
+        assert_eq!(Mark::read(&rotten, Some(Zxid(9))), Some(new));
+        assert_eq!(Mark::read(&rotten, Some(Zxid(5))), Some(old));
+        assert_eq!(Mark::read(&rotten, None), Some(old));
+        assert_eq!(Mark::read(b"", Some(Zxid(9))), None, "it was never written");
     }
 
     #[test]

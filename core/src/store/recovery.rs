@@ -243,7 +243,7 @@ impl<Z: Zoo> Recovery<Z> {
             (What::SnapNames, FileOutput::Names(names)) => self.snap_names = names.to_vec(),
             (What::LogNames, FileOutput::Names(names)) => self.listed(names, ids, fx),
             (What::Mark, FileOutput::Bytes(bytes)) => {
-                if let Some(mark) = Mark::decode(bytes) {
+                if let Some(mark) = Mark::read(bytes, self.plan.logs.last().copied()) {
                     self.keep_mark(mark, ids, fx);
                 }
                 self.next_snapshot(ids, fx);

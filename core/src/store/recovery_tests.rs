@@ -423,6 +423,18 @@ fn below_the_mark_is_rot_and_above_it_a_tear() {
     assert!(rot.why().starts_with(&why), "{}", rot.why());
 }
 
+/// The first slot of the mark rots, and later the log that only this slot vouched for.
+#[test]
+fn a_mark_that_rots_takes_no_log_out_of_its_care() {
+    let mut run = recover(TestDisk::new());
+    run.write(8);
+    run.log([1 << 33 | 1], &[1 << 33 | 1]);
+    let run = recover(with(&run.disk, Dir::Log, MARK_NAME, |mark| mark[62] ^= 0x80));
+    assert_eq!((run.zxid(), run.warnings().len()), (1 << 33 | 1, 0));
+    let run = recover(with(&run.disk, Dir::Log, "log.1", |log| log[60] ^= 1));
+    assert!(run.why().contains("it was whole when log.200000001 was begun"), "{}", run.why());
+}
+
 /// A recovery with one bug.
 #[derive(Clone, Copy)]
 struct Bug<const N: usize>;
