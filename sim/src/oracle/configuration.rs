@@ -83,9 +83,14 @@ impl Configurations {
         last.map_or(&self.first, |last| &self.logged[last])
     }
 
-    /// Whether a server's vote has weight in the list that was in force from `version` on.
+    /// The quorums of the list that was in force from `version` on.
+    pub fn at(&self, version: i64) -> &Quorum {
+        &self.before(version.saturating_add(1)).quorum
+    }
+
+    /// Whether a server's vote has weight in that list.
     pub fn is_eligible(&self, version: u64, server: ServerId) -> bool {
-        self.before((version as i64).saturating_add(1)).quorum.weight(server) > 0
+        self.at(version as i64).weight(server) > 0
     }
 
     /// The quorums that it takes to commit a transaction.
