@@ -147,6 +147,7 @@ impl Oracles {
         if matches!(view.phase, Phase::Starting | Phase::Stopping | Phase::Over) {
             return Ok(());
         }
+        replica.goes_by = view.members.cast_signed();
         let promised = replica.promised.seen(server, view, replica.acks.owed_to_log());
         let eligible = |id| self.ghost.configurations.is_eligible(view.members, id);
         let voted = replica.votes.seen(server, view, eligible);

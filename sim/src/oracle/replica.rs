@@ -140,6 +140,8 @@ pub struct Replica {
     pub promised: Promised,
     /// The newest list of members that this process took for the one in force.
     pub members: i64,
+    /// The list that it goes by, as far as it is known to: as of its last turn.
+    pub goes_by: i64,
     /// The version that the first list had when it last began to serve.
     pub dated: u64,
     /// Its vote when it was last seen.
@@ -168,6 +170,7 @@ impl Replica {
             phase: None,
             promised: Promised::default(),
             members: 0,
+            goes_by: 0,
             dated: 0,
             votes: Votes::default(),
             links: BTreeMap::new(),

@@ -114,7 +114,7 @@ impl World {
         progress::healed(core.iter().map(|server| &replicas[*server]), self.now)?;
         let lists = &self.oracles.ghost.configurations;
         // Who knows only servers outside can hear of nobody else.
-        let knows = |server: usize| lists.at(replicas[server].members).voters().any(has);
+        let knows = |server: usize| lists.at(replicas[server].goes_by).voters().any(has);
         let members = core.iter().filter(|server| lists.names(**server) && knows(**server));
         let phases: Vec<_> = members.map(|server| (server + 1, replicas[*server].phase)).collect();
         let leaders: Vec<i64> = phases
